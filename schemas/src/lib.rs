@@ -1,0 +1,23 @@
+//! The nouns of Ambit: ids, events, envelopes, findings and responses, the formats in which they travel, and the
+//! columns in which they are kept. No I/O, no clock.
+
+pub mod codec;
+#[cfg(feature = "arrow")]
+pub mod columns;
+pub mod envelope;
+pub mod event;
+pub mod finding;
+pub mod id;
+pub mod kind;
+pub mod limits;
+pub mod record;
+pub mod response;
+pub mod timestamp;
+pub mod wire;
+
+pub use codec::{Malformed, MalformedReason, decode, encode};
+pub use event::{Body, Event};
+pub use finding::Finding;
+pub use kind::Kind;
+pub use record::{Outgoing, Record, Sequenced, Shard, Topic};
+pub use timestamp::Timestamp;

@@ -1,0 +1,101 @@
+//! The lax form in which events travel: what a record's headers and value may hold. Strictness begins in
+//! [`crate::codec`]. Versions are modules; every released one is read forever (INVARIANT S-1).
+
+/// Version 1: CloudEvents 1.0 in Kafka's binary content mode, `data` as JSON.
+pub mod v1 {
+    use crate::envelope::SignedEnvelope;
+    use crate::event::{
+        AgentRef, Approval, Credential, Decision, Delegation, EnvelopeClosed, Lifecycle, Notice, TaskRef,
+        ToolCall, TraceRef, Triage,
+    };
+    use crate::finding::Finding;
+    use crate::id::{CredentialId, PrincipalId, TenantId};
+    use crate::response::{Acknowledgement, Attempt, DeadLettered, Decided, Revocation};
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+
+    /// The `data` of an event: what all kinds share, and one object named after the kind. Unknown fields are not an
+    /// error; they stay in the stored bytes.
+    #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+    pub struct Data {
+        /// Whose event it is.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub tenant_uid: Option<TenantId>,
+        /// Who did it (OCSF `ai_agent`).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub ai_agent: Option<AgentRef>,
+        /// In what task (A2A).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub task: Option<TaskRef>,
+        /// For whom (RFC 9493, `opaque` format).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub sub_id: Option<SubjectId>,
+        /// The credential presented with it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub credential_uid: Option<CredentialId>,
+        /// The session of the agent's host.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub session_uid: Option<String>,
+        /// W3C trace context.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub trace: Option<TraceRef>,
+        /// For `tool_call.*`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub tool_call: Option<Box<ToolCall>>,
+        /// For `credential.*`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub credential: Option<Box<Credential>>,
+        /// For `task.envelope.proposed`, `.approved`, `.amended`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub envelope: Option<Box<SignedEnvelope>>,
+        /// For `task.envelope.closed`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub closed: Option<EnvelopeClosed>,
+        /// For `approval.*`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub approval: Option<Box<Approval>>,
+        /// For `agent.lifecycle.*`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub lifecycle: Option<Lifecycle>,
+        /// For `delegation.*`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub delegation: Option<Box<Delegation>>,
+        /// For `decision.evaluated`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub decision: Option<Decision>,
+        /// For `finding.created`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub finding: Option<Box<Finding>>,
+        /// For `finding.updated` and `.closed`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub triage: Option<Triage>,
+        /// For `response.decided`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub response: Option<Box<Decided>>,
+        /// For `response.attempted`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub attempt: Option<Box<Attempt>>,
+        /// For `response.acknowledged`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub acknowledgement: Option<Box<Acknowledgement>>,
+        /// For `response.dead_lettered`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub dead_lettered: Option<Box<DeadLettered>>,
+        /// For `revocation.*`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub revocation: Option<Box<Revocation>>,
+        /// For `notice.*`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub notice: Option<Notice>,
+    }
+
+    /// A subject (RFC 9493). Formats other than `opaque` are kept in the stored bytes and read by their `id`.
+    #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+    pub struct SubjectId {
+        /// The format, `opaque` when written by Ambit.
+        #[serde(default)]
+        pub format: String,
+        /// The subject.
+        pub id: PrincipalId,
+    }
+}
