@@ -348,17 +348,11 @@ pub enum EncodeError {
 }
 
 /// The topic that a kind belongs to.
-pub const fn topic_of(kind: Kind) -> Topic {
-    match kind {
-        Kind::FindingCreated | Kind::FindingUpdated | Kind::FindingClosed => Topic::Findings,
-        Kind::ResponseDecided
-        | Kind::ResponseAttempted
-        | Kind::ResponseAcknowledged
-        | Kind::ResponseDeadLettered
-        | Kind::RevocationRequested
-        | Kind::RevocationDelivered
-        | Kind::RevocationConfirmed
-        | Kind::RevocationFailed => Topic::Responses,
+pub fn topic_of(kind: Kind) -> Topic {
+    let family = kind.name().split('.').next().unwrap_or_default();
+    match family {
+        "finding" => Topic::Findings,
+        "response" | "revocation" => Topic::Responses,
         _ => Topic::Events,
     }
 }

@@ -1,0 +1,408 @@
+//! One example event of every kind.
+
+use ambit_schemas::envelope::{
+    ApprovalRule, ArgumentConstraint, Budgets, Check, CredentialGrant, DelegationBounds, Envelope,
+    FlowBounds, Principal, SignedEnvelope, SumBound, ToolGrant, Window,
+};
+use ambit_schemas::event::{
+    AgentRef, Approval, Body, Credential, Decision, Delegation, Effect, EnvelopeClosed, Event, Lifecycle,
+    Notice, TaskRef, ToolCall, TraceRef, Triage,
+};
+use ambit_schemas::finding::{ClauseRef, EventRef, Finding, Maturity, RuleRef, Severity, finding_id};
+use ambit_schemas::response::{
+    Acknowledgement, Action, Attempt, DeadLettered, Decided, HeldBack, PolicyRef, Revocation, Target,
+};
+use ambit_schemas::{Kind, Shard, Timestamp, Topic};
+use ed25519_dalek::SigningKey;
+use serde_json::json;
+use serde_json::value::to_raw_value;
+
+/// Parses any id type.
+fn id<T: for<'a> TryFrom<&'a str>>(text: &str) -> T {
+    T::try_from(text).unwrap_or_else(|_| panic!("`{text}` is an id"))
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::parse("2026-11-24T09:00:00Z")
+        .unwrap()
+        .plus_micros(second * 1_000_000)
+}
+
+pub fn envelope() -> Envelope {
+    Envelope {
+        id: id("env-7"),
+        version: 2,
+        task_id: id("task-7"),
+        agent_uid: id("spiffe://acme.example/agent/billing"),
+        purpose: "Pay the electricity bill of November".into(),
+        principal: Some(Principal {
+            name: "Emma Johnson".into(),
+            addresses: vec!["emma@acme.example".into()],
+        }),
+        approved_by: id("emma"),
+        tools: vec![ToolGrant {
+            name: "send_money".into(),
+            server: Some("bank".into()),
+            arguments: vec![
+                ArgumentConstraint {
+                    pointer: "/recipient".into(),
+                    check: Check::In(vec![json!("DE89370400440532013000")]),
+                    optional: false,
+                },
+                ArgumentConstraint {
+                    pointer: "/amount".into(),
+                    check: Check::Range {
+                        min: Some(0.0),
+                        max: Some(120.0),
+                    },
+                    optional: false,
+                },
+            ],
+            max_calls: Some(1),
+        }],
+        unlisted_effects: vec![Effect::Read],
+        effects: Some(vec![Effect::Read, Effect::Create]),
+        destinations: Some(vec!["DE89370400440532013000".into()]),
+        resources: Some(vec!["bank://accounts/**".into()]),
+        data_classes: Some(vec!["internal".into()]),
+        credentials: vec![CredentialGrant {
+            issuer: "https://idp.acme.example".into(),
+            scopes: vec!["payments:*".into()],
+            max_ttl_seconds: Some(900),
+        }],
+        budgets: Budgets {
+            max_calls: Some(20),
+            max_calls_per_minute: Some(10),
+            max_bytes_out: Some(65_536),
+            max_cost_micros: Some(500_000),
+            max_duration_seconds: Some(3_600),
+            sums: [(
+                "send_money".to_owned(),
+                SumBound {
+                    pointer: "/amount".into(),
+                    max: 120.0,
+                },
+            )]
+            .into(),
+        },
+        window: Window {
+            not_before: Some(at(0)),
+            not_after: Some(at(7_200)),
+        },
+        delegation: DelegationBounds {
+            max_depth: 1,
+            delegates: vec!["spiffe://acme.example/agent/*".into()],
+        },
+        approvals: vec![ApprovalRule {
+            tool: "delete_*".into(),
+            approvers: vec![id("emma")],
+            valid_seconds: Some(300),
+        }],
+        flow: FlowBounds::default(),
+    }
+}
+
+fn call() -> Box<ToolCall> {
+    Box::new(ToolCall {
+        id: id("call-3"),
+        name: "send_money".into(),
+        server: Some("bank".into()),
+        activity: Some(Effect::Create),
+        arguments: Some(
+            to_raw_value(&json!({"recipient": "DE89370400440532013000", "amount": 98.7})).unwrap(),
+        ),
+        description_sha256: Some("ab".repeat(32)),
+        result: Some("{\"message\":\"sent\"}".into()),
+        result_digest: Some("cd".repeat(32)),
+        result_bytes: Some(18),
+        result_fingerprints: vec!["hmac-sha256:0011".into()],
+        bytes_out: Some(512),
+        cost_micros: Some(1_200),
+        duration_ms: Some(41),
+        is_error: false,
+        error_type: None,
+    })
+}
+
+fn credential() -> Box<Credential> {
+    Box::new(Credential {
+        uid: id("jti-19"),
+        credential_type: "oauth_access_token".into(),
+        issuer: Some("https://idp.acme.example".into()),
+        scopes: vec!["payments:write".into()],
+        audience: vec!["https://bank.example".into()],
+        not_before: Some(at(0)),
+        expires_at: Some(at(900)),
+        presented_by: Some(id("spiffe://acme.example/agent/billing")),
+        parent_uid: Some(id("jti-1")),
+        previous_uid: Some(id("jti-18")),
+        resource: Some("https://bank.example/transfers".into()),
+        reason: Some("rotation".into()),
+    })
+}
+
+fn approval() -> Box<Approval> {
+    Box::new(Approval {
+        request_id: "apr-1".into(),
+        tool: "delete_file".into(),
+        tool_call_id: Some(id("call-4")),
+        approver: Some(id("emma")),
+        approved_until: Some(at(300)),
+        justification: Some("the draft is obsolete".into()),
+    })
+}
+
+fn lifecycle() -> Lifecycle {
+    Lifecycle {
+        owner: Some(id("emma")),
+        parent_agent_uid: Some(id("spiffe://acme.example/agent/template")),
+        previous_task_id: Some(id("task-6")),
+        attempt: Some(2),
+        reason: Some("scheduled".into()),
+    }
+}
+
+fn agent() -> AgentRef {
+    AgentRef {
+        uid: id("spiffe://acme.example/agent/billing"),
+        instance_uid: Some(id("run-1")),
+        blueprint: Some(id("billing@4")),
+        name: Some("billing".into()),
+    }
+}
+
+fn task() -> TaskRef {
+    TaskRef {
+        id: id("task-7"),
+        root: id("task-7"),
+        parent: None,
+    }
+}
+
+fn target() -> Target {
+    Target {
+        agent_uid: Some(agent().uid),
+        task_id: Some(id("task-7")),
+        root_task_id: Some(id("task-7")),
+        credentials: vec![id("jti-19")],
+    }
+}
+
+fn finding() -> Box<Finding> {
+    let (source, event) = (id("gateway-1"), id("evt-tool_call.requested"));
+    Box::new(Finding {
+        id: finding_id(&id("E-DEST"), 1, &id("acme"), (&source, &event), "/destinations"),
+        tenant: id("acme"),
+        rule: RuleRef {
+            id: id("E-DEST"),
+            version: 1,
+            maturity: Maturity::Stable,
+        },
+        severity: Severity::High,
+        title: "Destination outside the envelope".into(),
+        reason: "billing sends money to an account that nobody approved".into(),
+        clause: Some(ClauseRef {
+            envelope_id: id("env-7"),
+            envelope_version: 2,
+            envelope_digest: "ef".repeat(32),
+            pointer: "/destinations".into(),
+        }),
+        expected: Some("DE89370400440532013000".into()),
+        observed: Some("US133000000121212121212".into()),
+        agent: Some(agent()),
+        task: Some(task()),
+        tool: Some("send_money".into()),
+        tool_call_id: Some(id("call-3")),
+        credentials: vec![id("jti-19")],
+        events: vec![EventRef {
+            source,
+            id: event,
+            shard: Shard::new(Topic::Events, 1),
+            offset: 41,
+        }],
+        baseline: None,
+        controls: vec!["ASI02".into()],
+        time: at(3),
+    })
+}
+
+fn revocation() -> Box<Revocation> {
+    Box::new(Revocation {
+        response_id: id("rsp-1"),
+        finding_id: finding().id,
+        target: target(),
+        receiver: Some(id("idp")),
+        effective_at: Some(at(4)),
+        evidence: Some("no use in 60 s".into()),
+    })
+}
+
+fn triage() -> Triage {
+    Triage {
+        finding_id: finding().id,
+        author: id("sam"),
+        state: "true_positive".into(),
+        note: Some("seen".into()),
+    }
+}
+
+fn notice() -> Notice {
+    Notice {
+        shard: Some(Shard::new(Topic::Events, 1)),
+        from_offset: Some(5),
+        to_offset: Some(9),
+        text: "offsets 5 to 8 are no longer in Kafka".into(),
+    }
+}
+
+fn decided() -> Box<Decided> {
+    Box::new(Decided {
+        response_id: id("rsp-1"),
+        finding_id: finding().id,
+        rule_id: id("E-DEST"),
+        severity: Severity::High,
+        action: Action::Notify,
+        held_back: Some(HeldBack {
+            action: Action::RevokeTask,
+            reason: "budget".into(),
+        }),
+        target: target(),
+        receivers: vec![id("idp")],
+        policy: PolicyRef {
+            digest: "01".repeat(32),
+            rule: "default".into(),
+        },
+    })
+}
+
+fn attempt() -> Box<Attempt> {
+    Box::new(Attempt {
+        attempt_id: id("att-1"),
+        delivery_id: id("dlv-1"),
+        response_id: id("rsp-1"),
+        finding_id: finding().id,
+        receiver: id("idp"),
+        action: Action::RevokeTask,
+        number: 1,
+        started_at: at(3),
+        duration_us: 1_830,
+        http_status: None,
+        error: Some("timeout".into()),
+        next_at: Some(at(4)),
+    })
+}
+
+fn taken() -> Box<Acknowledgement> {
+    Box::new(Acknowledgement {
+        delivery_id: id("dlv-1"),
+        response_id: id("rsp-1"),
+        finding_id: finding().id,
+        receiver: id("idp"),
+        action: Action::RevokeTask,
+        attempts: 2,
+        http_status: 204,
+        acknowledged_at: at(4),
+    })
+}
+
+fn dead() -> Box<DeadLettered> {
+    Box::new(DeadLettered {
+        delivery_id: id("dlv-1"),
+        response_id: id("rsp-1"),
+        finding_id: finding().id,
+        receiver: id("idp"),
+        action: Action::RevokeTask,
+        attempts: 10,
+        reason: "gone".into(),
+    })
+}
+
+fn body(kind: Kind) -> Body {
+    let signed = || Box::new(SignedEnvelope::sign(&envelope(), &SigningKey::from_bytes(&[7; 32])).unwrap());
+    let delegation = || {
+        Box::new(Delegation {
+            child_task_id: id("task-8"),
+            delegator: id("spiffe://acme.example/agent/billing"),
+            delegatee: id("spiffe://acme.example/agent/mailer"),
+            depth: 1,
+            tools: vec!["send_email".into()],
+            scopes: vec!["mail:send".into()],
+            expires_at: Some(at(600)),
+        })
+    };
+    match kind {
+        Kind::ToolCallRequested => Body::ToolCallRequested(call()),
+        Kind::ToolCallCompleted => Body::ToolCallCompleted(call()),
+        Kind::ToolCallDenied => Body::ToolCallDenied(call()),
+        Kind::CredentialIssued => Body::CredentialIssued(credential()),
+        Kind::CredentialUsed => Body::CredentialUsed(credential()),
+        Kind::CredentialRotated => Body::CredentialRotated(credential()),
+        Kind::CredentialRevoked => Body::CredentialRevoked(credential()),
+        Kind::CredentialExpired => Body::CredentialExpired(credential()),
+        Kind::EnvelopeProposed => Body::EnvelopeProposed(signed()),
+        Kind::EnvelopeApproved => Body::EnvelopeApproved(signed()),
+        Kind::EnvelopeAmended => Body::EnvelopeAmended(signed()),
+        Kind::EnvelopeClosed => Body::EnvelopeClosed(EnvelopeClosed {
+            envelope_id: id("env-7"),
+            outcome: "completed".into(),
+            reason: Some("paid".into()),
+        }),
+        Kind::ApprovalRequested => Body::ApprovalRequested(approval()),
+        Kind::ApprovalApproved => Body::ApprovalApproved(approval()),
+        Kind::ApprovalDenied => Body::ApprovalDenied(approval()),
+        Kind::ApprovalExpired => Body::ApprovalExpired(approval()),
+        Kind::ApprovalCancelled => Body::ApprovalCancelled(approval()),
+        Kind::AgentCreated => Body::AgentCreated(lifecycle()),
+        Kind::AgentCloned => Body::AgentCloned(lifecycle()),
+        Kind::AgentPaused => Body::AgentPaused(lifecycle()),
+        Kind::AgentResumed => Body::AgentResumed(lifecycle()),
+        Kind::AgentRetried => Body::AgentRetried(lifecycle()),
+        Kind::AgentRetasked => Body::AgentRetasked(lifecycle()),
+        Kind::AgentOffboarded => Body::AgentOffboarded(lifecycle()),
+        Kind::DelegationGranted => Body::DelegationGranted(delegation()),
+        Kind::DelegationRevoked => Body::DelegationRevoked(delegation()),
+        Kind::DecisionEvaluated => Body::DecisionEvaluated(Decision {
+            evaluation_id: "eval-1".into(),
+            decision: true,
+            tool_call_id: Some(id("call-3")),
+            policy: Some("gateway@12".into()),
+            reason: Some("listed".into()),
+            decided_by: Some("config".into()),
+        }),
+        Kind::FindingCreated => Body::FindingCreated(finding()),
+        Kind::FindingUpdated => Body::FindingUpdated(triage()),
+        Kind::FindingClosed => Body::FindingClosed(triage()),
+        Kind::ResponseDecided => Body::ResponseDecided(decided()),
+        Kind::ResponseAttempted => Body::ResponseAttempted(attempt()),
+        Kind::ResponseAcknowledged => Body::ResponseAcknowledged(taken()),
+        Kind::ResponseDeadLettered => Body::ResponseDeadLettered(dead()),
+        Kind::RevocationRequested => Body::RevocationRequested(revocation()),
+        Kind::RevocationDelivered => Body::RevocationDelivered(revocation()),
+        Kind::RevocationConfirmed => Body::RevocationConfirmed(revocation()),
+        Kind::RevocationFailed => Body::RevocationFailed(revocation()),
+        Kind::GapDetected => Body::GapDetected(notice()),
+        Kind::ClockSkewed => Body::ClockSkewed(notice()),
+        Kind::IntegrityBroken => Body::IntegrityBroken(notice()),
+    }
+}
+
+/// An example of that kind.
+pub fn event(kind: Kind) -> Event {
+    Event {
+        id: id(&format!("evt-{kind}")),
+        source: id("gateway-1"),
+        time: at(3),
+        tenant: id("acme"),
+        agent: Some(agent()),
+        task: Some(task()),
+        principal: Some(id("emma")),
+        credential_used: Some(id("jti-19")),
+        session: Some("session-2".into()),
+        trace: Some(TraceRef {
+            trace_id: "5b8efff798038103d269b633813fc60c".into(),
+            span_id: Some("eee19b7ec3c1b174".into()),
+            parent_span_id: None,
+        }),
+        body: body(kind),
+    }
+}
