@@ -75,10 +75,7 @@ impl fmt::Display for MalformedReason {
 }
 
 fn malformed<T>(reason: MalformedReason, detail: impl Into<String>) -> Result<T, Malformed> {
-    Err(Malformed {
-        reason,
-        detail: detail.into(),
-    })
+    Err(Malformed { reason, detail: detail.into() })
 }
 
 /// Reads a record as an event.
@@ -92,20 +89,14 @@ pub fn decode(record: &Record) -> Result<Event, Malformed> {
         return malformed(MalformedReason::TooLarge, detail);
     }
     if record.headers.len() > HEADERS_MAX {
-        return malformed(
-            MalformedReason::TooManyHeaders,
-            format!("{} headers", record.headers.len()),
-        );
+        return malformed(MalformedReason::TooManyHeaders, format!("{} headers", record.headers.len()));
     }
     let context = read_context(record)?;
     let Ok(text) = std::str::from_utf8(value) else {
         return malformed(MalformedReason::NotUtf8, "the value is not UTF-8");
     };
     if is_deep(value) {
-        return malformed(
-            MalformedReason::TooDeep,
-            format!("nested deeper than {JSON_DEPTH_MAX}"),
-        );
+        return malformed(MalformedReason::TooDeep, format!("nested deeper than {JSON_DEPTH_MAX}"));
     }
     let data: Data = match serde_json::from_str(text) {
         Ok(data) => data,
@@ -127,12 +118,8 @@ fn read_context(record: &Record) -> Result<Context, Malformed> {
         let Some(bytes) = record.header(name) else {
             return malformed(MalformedReason::Attribute, format!("header `{name}` is missing"));
         };
-        std::str::from_utf8(bytes).or_else(|_| {
-            malformed(
-                MalformedReason::Attribute,
-                format!("header `{name}` is not UTF-8"),
-            )
-        })
+        std::str::from_utf8(bytes)
+            .or_else(|_| malformed(MalformedReason::Attribute, format!("header `{name}` is not UTF-8")))
     };
     let unreadable = |name: &'static str, why: String| Malformed {
         reason: MalformedReason::Attribute,
@@ -147,10 +134,7 @@ fn read_context(record: &Record) -> Result<Context, Malformed> {
             return malformed(MalformedReason::UnknownType, "header `ce_type` names no kind");
         }
         Err(UnknownType::Version) => {
-            return malformed(
-                MalformedReason::UnknownVersion,
-                "header `ce_type` names an unknown version",
-            );
+            return malformed(MalformedReason::UnknownVersion, "header `ce_type` names an unknown version");
         }
     };
     let id = EventId::try_from(attribute("ce_id")?).map_err(|why| unreadable("ce_id", why.to_string()))?;
@@ -167,12 +151,7 @@ fn read_context(record: &Record) -> Result<Context, Malformed> {
             format!("{time} is more than a day after the broker's time"),
         );
     }
-    Ok(Context {
-        id,
-        source,
-        kind,
-        time,
-    })
+    Ok(Context { id, source, kind, time })
 }
 
 /// Whether JSON text is nested deeper than [`JSON_DEPTH_MAX`]. The count of openers bounds the depth, so the exact
@@ -201,42 +180,19 @@ fn is_deep(json: &[u8]) -> bool {
 }
 
 fn assemble(context: Context, data: Data) -> Result<Event, Malformed> {
-    let Context {
-        id,
-        source,
-        kind,
-        time,
-    } = context;
+    let Context { id, source, kind, time } = context;
     let Some(tenant) = data.tenant_uid.clone() else {
         return malformed(MalformedReason::MissingTenant, "`tenant_uid` is missing");
     };
     if needs_agent(kind) && data.ai_agent.is_none() {
-        return malformed(
-            MalformedReason::MissingAgent,
-            format!("`ai_agent` is missing from {kind}"),
-        );
+        return malformed(MalformedReason::MissingAgent, format!("`ai_agent` is missing from {kind}"));
     }
     let (agent, task) = (data.ai_agent.clone(), data.task.clone());
     let principal = data.sub_id.as_ref().map(|subject| subject.id.clone());
-    let (credential_used, session, trace) = (
-        data.credential_uid.clone(),
-        data.session_uid.clone(),
-        data.trace.clone(),
-    );
+    let (credential_used, session, trace) =
+        (data.credential_uid.clone(), data.session_uid.clone(), data.trace.clone());
     let body = read_body(kind, data)?;
-    Ok(Event {
-        id,
-        source,
-        time,
-        tenant,
-        agent,
-        task,
-        principal,
-        credential_used,
-        session,
-        trace,
-        body,
-    })
+    Ok(Event { id, source, time, tenant, agent, task, principal, credential_used, session, trace, body })
 }
 
 const fn needs_agent(kind: Kind) -> bool {
@@ -363,25 +319,17 @@ pub fn encode(event: &Event) -> Result<Outgoing, EncodeError> {
         tenant_uid: Some(event.tenant.clone()),
         ai_agent: event.agent.clone(),
         task: event.task.clone(),
-        sub_id: event.principal.clone().map(|id| SubjectId {
-            format: "opaque".into(),
-            id,
-        }),
+        sub_id: event.principal.clone().map(|id| SubjectId { format: "opaque".into(), id }),
         credential_uid: event.credential_used.clone(),
         session_uid: event.session.clone(),
         trace: event.trace.clone(),
         ..Data::default()
     };
     write_body(&event.body, &mut data);
-    let value = serde_json::to_vec(&data).map_err(|cause| EncodeError::Json {
-        id: event.id.clone(),
-        cause,
-    })?;
+    let value =
+        serde_json::to_vec(&data).map_err(|cause| EncodeError::Json { id: event.id.clone(), cause })?;
     if value.len() > EVENT_BYTES_MAX {
-        return Err(EncodeError::TooLarge {
-            id: event.id.clone(),
-            bytes: value.len(),
-        });
+        return Err(EncodeError::TooLarge { id: event.id.clone(), bytes: value.len() });
     }
     let kind = event.kind();
     let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
@@ -389,10 +337,7 @@ pub fn encode(event: &Event) -> Result<Outgoing, EncodeError> {
         ("ce_specversion".to_owned(), Bytes::from_static(b"1.0")),
         ("ce_id".to_owned(), text(event.id.as_str())),
         ("ce_source".to_owned(), text(event.source.as_str())),
-        (
-            "ce_type".to_owned(),
-            Bytes::from_static(kind.type_name().as_bytes()),
-        ),
+        ("ce_type".to_owned(), Bytes::from_static(kind.type_name().as_bytes())),
         ("ce_time".to_owned(), Bytes::from(event.time.to_string())),
     ];
     if let Some(agent) = &event.agent {

@@ -287,9 +287,7 @@ pub struct FlowBounds {
 
 impl Default for FlowBounds {
     fn default() -> Self {
-        Self {
-            purpose_grants_targets: true,
-        }
+        Self { purpose_grants_targets: true }
     }
 }
 
@@ -305,10 +303,7 @@ impl SignedEnvelope {
         let sig = BASE64.encode(signature.to_bytes());
         Ok(Self {
             document,
-            signatures: vec![EnvelopeSignature {
-                keyid: key_id(&key.verifying_key()),
-                sig,
-            }],
+            signatures: vec![EnvelopeSignature { keyid: key_id(&key.verifying_key()), sig }],
         })
     }
 
@@ -359,28 +354,18 @@ impl Envelope {
             return fail("an agent cannot approve its own envelope".into());
         }
         if self.purpose.len() > TEXT_BYTES_MAX {
-            return fail(format!(
-                "the purpose has {} bytes, more than {TEXT_BYTES_MAX}",
-                self.purpose.len()
-            ));
+            return fail(format!("the purpose has {} bytes, more than {TEXT_BYTES_MAX}", self.purpose.len()));
         }
         if self.tools.len() > GRANTS_MAX {
             return fail(format!("{} tools, more than {GRANTS_MAX}", self.tools.len()));
         }
         for grant in &self.tools {
             if grant.arguments.len() > CONSTRAINTS_MAX {
-                return fail(format!(
-                    "tool `{}` has more than {CONSTRAINTS_MAX} constraints",
-                    grant.name
-                ));
+                return fail(format!("tool `{}` has more than {CONSTRAINTS_MAX} constraints", grant.name));
             }
         }
         let lists = [&self.destinations, &self.resources, &self.data_classes];
-        if lists
-            .into_iter()
-            .flatten()
-            .any(|list| list.len() > ENVELOPE_LIST_MAX)
-        {
+        if lists.into_iter().flatten().any(|list| list.len() > ENVELOPE_LIST_MAX) {
             return fail(format!("a list has more than {ENVELOPE_LIST_MAX} entries"));
         }
         match (self.window.not_before, self.window.not_after) {
@@ -392,10 +377,7 @@ impl Envelope {
 
 /// A key's name: the first 16 hexadecimal digits of SHA-256 over the public key.
 pub fn key_id(key: &VerifyingKey) -> String {
-    hex::encode(Sha256::digest(key.as_bytes()))
-        .chars()
-        .take(16)
-        .collect()
+    hex::encode(Sha256::digest(key.as_bytes())).chars().take(16).collect()
 }
 
 /// DSSE v1 pre-authentication encoding: type and payload, each preceded by its length.
@@ -419,11 +401,7 @@ mod tests {
 
     fn envelope(document: &Value) -> Result<Envelope, InvalidEnvelope> {
         let document = serde_json::value::to_raw_value(document).unwrap();
-        SignedEnvelope {
-            document,
-            signatures: vec![],
-        }
-        .parse()
+        SignedEnvelope { document, signatures: vec![] }.parse()
     }
 
     #[test]
@@ -431,9 +409,7 @@ mod tests {
         let key = SigningKey::from_bytes(&[7; 32]);
         let other = SigningKey::from_bytes(&[8; 32]);
         let signed = SignedEnvelope::sign(&envelope(&document()).unwrap(), &key).unwrap();
-        signed
-            .verify(&[other.verifying_key(), key.verifying_key()])
-            .unwrap();
+        signed.verify(&[other.verifying_key(), key.verifying_key()]).unwrap();
         assert!(signed.verify(&[other.verifying_key()]).is_err());
         let mut changed = signed.clone();
         let text = signed.document.get().replace("100.0", "900.0");
@@ -441,10 +417,7 @@ mod tests {
         assert!(changed.verify(&[key.verifying_key()]).is_err());
         // Over the wire and back the bytes stay what they were.
         let wire = serde_json::to_string(&signed).unwrap();
-        serde_json::from_str::<SignedEnvelope>(&wire)
-            .unwrap()
-            .verify(&[key.verifying_key()])
-            .unwrap();
+        serde_json::from_str::<SignedEnvelope>(&wire).unwrap().verify(&[key.verifying_key()]).unwrap();
     }
 
     #[test]
@@ -452,10 +425,7 @@ mod tests {
         for (pointer, value) in [
             ("/forbidden_tools", serde_json::json!(["x"])),
             ("/tools/0/max_callz", serde_json::json!(1)),
-            (
-                "/tools/0/arguments/0/check",
-                serde_json::json!({"sounds_like": "x"}),
-            ),
+            ("/tools/0/arguments/0/check", serde_json::json!({"sounds_like": "x"})),
             ("/version", serde_json::json!(0)),
             ("/approved_by", serde_json::json!("spiffe://acme/agent/a")),
             (
@@ -465,12 +435,7 @@ mod tests {
         ] {
             let mut changed = document();
             let (parent, last) = pointer.rsplit_once('/').unwrap();
-            changed
-                .pointer_mut(parent)
-                .unwrap()
-                .as_object_mut()
-                .unwrap()
-                .insert(last.into(), value);
+            changed.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(last.into(), value);
             assert!(envelope(&changed).is_err(), "{pointer}");
         }
     }

@@ -158,14 +158,7 @@ pub fn finding_id(
     clause: &str,
 ) -> FindingId {
     let version = version.to_string();
-    let parts = [
-        rule.as_str(),
-        &version,
-        tenant.as_str(),
-        event.0.as_str(),
-        event.1.as_str(),
-        clause,
-    ];
+    let parts = [rule.as_str(), &version, tenant.as_str(), event.0.as_str(), event.1.as_str(), clause];
     let text = format!("fnd-{}", stable_id("ambit-finding/v1", &parts));
     // The text is 36 plain characters: it is always an id.
     FindingId::try_from(text).unwrap_or_else(|_| unreachable!("a hexadecimal text is an id"))
@@ -178,14 +171,11 @@ pub fn stable_id(domain: &str, parts: &[&str]) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize()
-        .iter()
-        .take(16)
-        .fold(String::with_capacity(32), |mut text, byte| {
-            text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-            text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-            text
-        })
+    hash.finalize().iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
+        text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+        text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+        text
+    })
 }
 
 #[cfg(test)]

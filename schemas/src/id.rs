@@ -38,10 +38,7 @@ fn check(kind: &'static str, text: &str) -> Result<(), InvalidId> {
         return Err(InvalidId::Empty { kind });
     }
     if text.len() > ID_BYTES_MAX {
-        return Err(InvalidId::TooLong {
-            kind,
-            bytes: text.len(),
-        });
+        return Err(InvalidId::TooLong { kind, bytes: text.len() });
     }
     if text.trim().len() != text.len() || text.chars().any(char::is_control) {
         return Err(InvalidId::Characters { kind });
@@ -155,10 +152,7 @@ mod tests {
 
     #[test]
     fn bad_ids_are_refused_with_the_kind_named() {
-        assert_eq!(
-            AgentId::try_from(""),
-            Err(InvalidId::Empty { kind: "an agent id" })
-        );
+        assert_eq!(AgentId::try_from(""), Err(InvalidId::Empty { kind: "an agent id" }));
         assert!(AgentId::try_from(" a").is_err());
         assert!(AgentId::try_from("a\nb").is_err());
         assert!(TaskId::try_from("x".repeat(ID_BYTES_MAX + 1)).is_err());

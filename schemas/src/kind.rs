@@ -134,11 +134,7 @@ impl Kind {
         let rest = type_name.strip_prefix("ambit.").ok_or(UnknownType::Kind)?;
         let (name, version) = rest.rsplit_once('.').ok_or(UnknownType::Kind)?;
         let kind = Self::from_name(name).ok_or(UnknownType::Kind)?;
-        if version == "v1" {
-            Ok(kind)
-        } else {
-            Err(UnknownType::Version)
-        }
+        if version == "v1" { Ok(kind) } else { Err(UnknownType::Version) }
     }
 }
 
@@ -157,14 +153,8 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::from_type(kind.type_name()), Ok(*kind));
         }
-        assert_eq!(
-            Kind::from_type("ambit.tool_call.requested.v9"),
-            Err(UnknownType::Version)
-        );
-        assert_eq!(
-            Kind::from_type("ambit.tool_call.imagined.v1"),
-            Err(UnknownType::Kind)
-        );
+        assert_eq!(Kind::from_type("ambit.tool_call.requested.v9"), Err(UnknownType::Version));
+        assert_eq!(Kind::from_type("ambit.tool_call.imagined.v1"), Err(UnknownType::Kind));
         assert_eq!(Kind::from_type("com.example.thing"), Err(UnknownType::Kind));
     }
 }

@@ -102,20 +102,12 @@ pub struct Record {
 impl Record {
     /// The last header of that name (Kafka's own rule when names repeat).
     pub fn header(&self, name: &str) -> Option<&Bytes> {
-        self.headers
-            .iter()
-            .rev()
-            .find(|(header, _)| header == name)
-            .map(|(_, value)| value)
+        self.headers.iter().rev().find(|(header, _)| header == name).map(|(_, value)| value)
     }
 
     /// How many bytes the record carries.
     pub fn size(&self) -> usize {
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         headers + self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len)
     }
 }
@@ -229,10 +221,7 @@ mod tests {
             offset: 7,
             timestamp_us: 9,
             key: key.map(Bytes::from),
-            headers: headers
-                .into_iter()
-                .map(|(name, value)| (name, Bytes::from(value)))
-                .collect(),
+            headers: headers.into_iter().map(|(name, value)| (name, Bytes::from(value))).collect(),
             value: value.map(Bytes::from),
         }
     }
@@ -245,11 +234,8 @@ mod tests {
 
     #[test]
     fn the_leaf_of_a_known_record_never_changes() {
-        let known = record(
-            Some(b"root".to_vec()),
-            vec![("ce_id".into(), b"1".to_vec())],
-            Some(b"{}".to_vec()),
-        );
+        let known =
+            record(Some(b"root".to_vec()), vec![("ce_id".into(), b"1".to_vec())], Some(b"{}".to_vec()));
         assert_eq!(
             hex::encode(leaf(&known)),
             concat!(

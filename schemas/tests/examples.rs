@@ -23,9 +23,7 @@ fn id<T: for<'a> TryFrom<&'a str>>(text: &str) -> T {
 }
 
 fn at(second: i64) -> Timestamp {
-    Timestamp::parse("2026-11-24T09:00:00Z")
-        .unwrap()
-        .plus_micros(second * 1_000_000)
+    Timestamp::parse("2026-11-24T09:00:00Z").unwrap().plus_micros(second * 1_000_000)
 }
 
 pub fn envelope() -> Envelope {
@@ -51,10 +49,7 @@ pub fn envelope() -> Envelope {
                 },
                 ArgumentConstraint {
                     pointer: "/amount".into(),
-                    check: Check::Range {
-                        min: Some(0.0),
-                        max: Some(120.0),
-                    },
+                    check: Check::Range { min: Some(0.0), max: Some(120.0) },
                     optional: false,
                 },
             ],
@@ -76,19 +71,9 @@ pub fn envelope() -> Envelope {
             max_bytes_out: Some(65_536),
             max_cost_micros: Some(500_000),
             max_duration_seconds: Some(3_600),
-            sums: [(
-                "send_money".to_owned(),
-                SumBound {
-                    pointer: "/amount".into(),
-                    max: 120.0,
-                },
-            )]
-            .into(),
+            sums: [("send_money".to_owned(), SumBound { pointer: "/amount".into(), max: 120.0 })].into(),
         },
-        window: Window {
-            not_before: Some(at(0)),
-            not_after: Some(at(7_200)),
-        },
+        window: Window { not_before: Some(at(0)), not_after: Some(at(7_200)) },
         delegation: DelegationBounds {
             max_depth: 1,
             delegates: vec!["spiffe://acme.example/agent/*".into()],
@@ -172,11 +157,7 @@ fn agent() -> AgentRef {
 }
 
 fn task() -> TaskRef {
-    TaskRef {
-        id: id("task-7"),
-        root: id("task-7"),
-        parent: None,
-    }
+    TaskRef { id: id("task-7"), root: id("task-7"), parent: None }
 }
 
 fn target() -> Target {
@@ -193,11 +174,7 @@ fn finding() -> Box<Finding> {
     Box::new(Finding {
         id: finding_id(&id("E-DEST"), 1, &id("acme"), (&source, &event), "/destinations"),
         tenant: id("acme"),
-        rule: RuleRef {
-            id: id("E-DEST"),
-            version: 1,
-            maturity: Maturity::Stable,
-        },
+        rule: RuleRef { id: id("E-DEST"), version: 1, maturity: Maturity::Stable },
         severity: Severity::High,
         title: "Destination outside the envelope".into(),
         reason: "billing sends money to an account that nobody approved".into(),
@@ -214,12 +191,7 @@ fn finding() -> Box<Finding> {
         tool: Some("send_money".into()),
         tool_call_id: Some(id("call-3")),
         credentials: vec![id("jti-19")],
-        events: vec![EventRef {
-            source,
-            id: event,
-            shard: Shard::new(Topic::Events, 1),
-            offset: 41,
-        }],
+        events: vec![EventRef { source, id: event, shard: Shard::new(Topic::Events, 1), offset: 41 }],
         baseline: None,
         controls: vec!["ASI02".into()],
         time: at(3),
@@ -262,16 +234,10 @@ fn decided() -> Box<Decided> {
         rule_id: id("E-DEST"),
         severity: Severity::High,
         action: Action::Notify,
-        held_back: Some(HeldBack {
-            action: Action::RevokeTask,
-            reason: "budget".into(),
-        }),
+        held_back: Some(HeldBack { action: Action::RevokeTask, reason: "budget".into() }),
         target: target(),
         receivers: vec![id("idp")],
-        policy: PolicyRef {
-            digest: "01".repeat(32),
-            rule: "default".into(),
-        },
+        policy: PolicyRef { digest: "01".repeat(32), rule: "default".into() },
     })
 }
 

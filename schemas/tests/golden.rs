@@ -51,10 +51,7 @@ fn text(outgoing: &Outgoing) -> String {
 #[test]
 fn every_kind_is_written_as_its_golden_file() {
     for kind in Kind::ALL {
-        check(
-            &format!("golden/v1/{kind}.json"),
-            &text(&encode(&examples::event(*kind)).unwrap()),
-        );
+        check(&format!("golden/v1/{kind}.json"), &text(&encode(&examples::event(*kind)).unwrap()));
     }
 }
 
@@ -67,17 +64,11 @@ fn every_golden_file_is_still_read() {
         let headers = whole["headers"].as_array().unwrap();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let record = Record {
-            shard: Shard::new(
-                ambit_schemas::Topic::from_name(whole["topic"].as_str().unwrap()).unwrap(),
-                0,
-            ),
+            shard: Shard::new(ambit_schemas::Topic::from_name(whole["topic"].as_str().unwrap()).unwrap(), 0),
             offset: 0,
             timestamp_us: 0,
             key: None,
-            headers: headers
-                .iter()
-                .map(|pair| (text(&pair[0]), Bytes::from(text(&pair[1]))))
-                .collect(),
+            headers: headers.iter().map(|pair| (text(&pair[0]), Bytes::from(text(&pair[1])))).collect(),
             value: Some(Bytes::from(whole["data"].to_string())),
         };
         decode(&record).unwrap();
@@ -117,17 +108,10 @@ fn a_row_gives_back_the_record_byte_for_byte() {
         builder.append(row);
         records.push(record);
     }
-    for value in [
-        None,
-        Some(Bytes::new()),
-        Some(Bytes::from_static(b"\xff\xfe")),
-        Some(Bytes::from_static(b"{]")),
-    ] {
-        let record = Record {
-            key: None,
-            value,
-            ..records[0].clone()
-        };
+    for value in
+        [None, Some(Bytes::new()), Some(Bytes::from_static(b"\xff\xfe")), Some(Bytes::from_static(b"{]"))]
+    {
+        let record = Record { key: None, value, ..records[0].clone() };
         let malformed = decode(&record).unwrap_err();
         let leaf_index = records.len() as u64;
         let recorded_at = ambit_schemas::Timestamp::from_micros(7);

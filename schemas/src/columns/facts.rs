@@ -1,9 +1,6 @@
 //! What the columns about an event's body say: which tool, credential, finding, receiver, and how it went.
 
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "a column is filled by the kinds that have it"
-)]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a column is filled by the kinds that have it")]
 
 use crate::event::{Body, Event};
 use std::borrow::Cow;
@@ -25,10 +22,8 @@ pub(super) struct Facts<'a> {
 
 /// What the columns about the body say of an event.
 pub(super) fn facts(event: &Event) -> Facts<'_> {
-    let mut facts = Facts {
-        credential: event.credential_used.as_ref().map(AsRef::as_ref),
-        ..Facts::default()
-    };
+    let mut facts =
+        Facts { credential: event.credential_used.as_ref().map(AsRef::as_ref), ..Facts::default() };
     match &event.body {
         Body::ToolCallRequested(call) | Body::ToolCallCompleted(call) | Body::ToolCallDenied(call) => {
             facts.tool = Some(&call.name);

@@ -281,11 +281,7 @@ impl RowBuilder {
         self.broker_time.append_value(record.timestamp_us);
         self.key.append_option(record.key.as_deref());
         self.headers.append_value(encode_headers(&record.headers));
-        match record
-            .value
-            .as_deref()
-            .map(|value| (std::str::from_utf8(value), value))
-        {
+        match record.value.as_deref().map(|value| (std::str::from_utf8(value), value)) {
             None => {
                 self.data.append_null();
                 self.raw.append_null();
@@ -311,20 +307,11 @@ impl RowBuilder {
         self.time.append_value(event.time.micros());
         self.tenant.append_value(event.tenant.as_str());
         self.agent.append_option(agent.map(|agent| agent.uid.as_str()));
-        self.instance.append_option(
-            agent
-                .and_then(|agent| agent.instance_uid.as_ref())
-                .map(AsRef::as_ref),
-        );
-        self.blueprint.append_option(
-            agent
-                .and_then(|agent| agent.blueprint.as_ref())
-                .map(AsRef::as_ref),
-        );
+        self.instance.append_option(agent.and_then(|agent| agent.instance_uid.as_ref()).map(AsRef::as_ref));
+        self.blueprint.append_option(agent.and_then(|agent| agent.blueprint.as_ref()).map(AsRef::as_ref));
         self.task.append_option(task.map(|task| task.id.as_str()));
         self.root_task.append_option(task.map(|task| task.root.as_str()));
-        self.parent_task
-            .append_option(task.and_then(|task| task.parent.as_ref()).map(AsRef::as_ref));
+        self.parent_task.append_option(task.and_then(|task| task.parent.as_ref()).map(AsRef::as_ref));
         self.envelope.append_option(facts.envelope);
         self.tool.append_option(facts.tool);
         self.tool_call.append_option(facts.tool_call);

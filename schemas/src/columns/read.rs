@@ -1,9 +1,6 @@
 //! From a stored row back to the record.
 
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "Arrow has forty types, a column has one or two"
-)]
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow has forty types, a column has one or two")]
 
 use super::names;
 use crate::record::{Record, Shard, Topic, decode_headers};
@@ -43,10 +40,7 @@ pub struct UnreadableRow {
 pub fn record_at(batch: &RecordBatch, row: usize) -> Result<Stored, UnreadableRow> {
     let reader = RowReader { batch, row };
     let topic = reader.text(names::TOPIC)?;
-    let topic = Topic::from_name(&topic).ok_or(UnreadableRow {
-        row,
-        column: names::TOPIC,
-    })?;
+    let topic = Topic::from_name(&topic).ok_or(UnreadableRow { row, column: names::TOPIC })?;
     let partition = reader.int(names::PARTITION)?;
     let headers = reader.bytes(names::HEADERS)?;
     let value = match reader.optional_text(names::DATA)? {
@@ -59,10 +53,7 @@ pub fn record_at(batch: &RecordBatch, row: usize) -> Result<Stored, UnreadableRo
             offset: reader.long(names::OFFSET)?.cast_unsigned(),
             timestamp_us: reader.time(names::BROKER_TIME)?,
             key: reader.optional_bytes(names::KEY)?,
-            headers: decode_headers(&headers).ok_or(UnreadableRow {
-                row,
-                column: names::HEADERS,
-            })?,
+            headers: decode_headers(&headers).ok_or(UnreadableRow { row, column: names::HEADERS })?,
             value,
         },
         leaf_index: reader.long(names::LEAF_INDEX)?.cast_unsigned(),
@@ -80,22 +71,12 @@ struct RowReader<'a> {
 
 impl RowReader<'_> {
     fn fail(&self, column: &'static str) -> UnreadableRow {
-        UnreadableRow {
-            row: self.row,
-            column,
-        }
+        UnreadableRow { row: self.row, column }
     }
 
     fn column(&self, column: &'static str) -> Result<&ArrayRef, UnreadableRow> {
-        let array = self
-            .batch
-            .column_by_name(column)
-            .ok_or_else(|| self.fail(column))?;
-        if self.row < array.len() {
-            Ok(array)
-        } else {
-            Err(self.fail(column))
-        }
+        let array = self.batch.column_by_name(column).ok_or_else(|| self.fail(column))?;
+        if self.row < array.len() { Ok(array) } else { Err(self.fail(column)) }
     }
 
     fn optional_text(&self, column: &'static str) -> Result<Option<String>, UnreadableRow> {
@@ -107,8 +88,7 @@ impl RowReader<'_> {
             DataType::Utf8View => array.as_string_view_opt().map(|array| array.value(self.row)),
             _ => array.as_string_opt::<i32>().map(|array| array.value(self.row)),
         };
-        text.map(|text| Some(text.to_owned()))
-            .ok_or_else(|| self.fail(column))
+        text.map(|text| Some(text.to_owned())).ok_or_else(|| self.fail(column))
     }
 
     fn text(&self, column: &'static str) -> Result<String, UnreadableRow> {
@@ -124,9 +104,7 @@ impl RowReader<'_> {
             DataType::BinaryView => array.as_binary_view_opt().map(|array| array.value(self.row)),
             _ => array.as_binary_opt::<i32>().map(|array| array.value(self.row)),
         };
-        bytes
-            .map(|bytes| Some(Bytes::copy_from_slice(bytes)))
-            .ok_or_else(|| self.fail(column))
+        bytes.map(|bytes| Some(Bytes::copy_from_slice(bytes))).ok_or_else(|| self.fail(column))
     }
 
     fn bytes(&self, column: &'static str) -> Result<Bytes, UnreadableRow> {
@@ -134,27 +112,13 @@ impl RowReader<'_> {
     }
 
     fn int(&self, column: &'static str) -> Result<i32, UnreadableRow> {
-        let array = self
-            .column(column)?
-            .as_primitive_opt::<Int32Type>()
-            .ok_or_else(|| self.fail(column))?;
-        if array.is_null(self.row) {
-            Err(self.fail(column))
-        } else {
-            Ok(array.value(self.row))
-        }
+        let array = self.column(column)?.as_primitive_opt::<Int32Type>().ok_or_else(|| self.fail(column))?;
+        if array.is_null(self.row) { Err(self.fail(column)) } else { Ok(array.value(self.row)) }
     }
 
     fn long(&self, column: &'static str) -> Result<i64, UnreadableRow> {
-        let array = self
-            .column(column)?
-            .as_primitive_opt::<Int64Type>()
-            .ok_or_else(|| self.fail(column))?;
-        if array.is_null(self.row) {
-            Err(self.fail(column))
-        } else {
-            Ok(array.value(self.row))
-        }
+        let array = self.column(column)?.as_primitive_opt::<Int64Type>().ok_or_else(|| self.fail(column))?;
+        if array.is_null(self.row) { Err(self.fail(column)) } else { Ok(array.value(self.row)) }
     }
 
     fn time(&self, column: &'static str) -> Result<i64, UnreadableRow> {
@@ -162,30 +126,17 @@ impl RowReader<'_> {
             .column(column)?
             .as_primitive_opt::<TimestampMicrosecondType>()
             .ok_or_else(|| self.fail(column))?;
-        if array.is_null(self.row) {
-            Err(self.fail(column))
-        } else {
-            Ok(array.value(self.row))
-        }
+        if array.is_null(self.row) { Err(self.fail(column)) } else { Ok(array.value(self.row)) }
     }
 
     fn flag(&self, column: &'static str) -> Result<bool, UnreadableRow> {
-        let array = self
-            .column(column)?
-            .as_boolean_opt()
-            .ok_or_else(|| self.fail(column))?;
-        if array.is_null(self.row) {
-            Err(self.fail(column))
-        } else {
-            Ok(array.value(self.row))
-        }
+        let array = self.column(column)?.as_boolean_opt().ok_or_else(|| self.fail(column))?;
+        if array.is_null(self.row) { Err(self.fail(column)) } else { Ok(array.value(self.row)) }
     }
 }
 
 /// The day column of a row, for readers that prune by it.
 pub fn day_at(batch: &RecordBatch, row: usize) -> Option<i32> {
-    let array = batch
-        .column_by_name(names::DAY)?
-        .as_primitive_opt::<Date32Type>()?;
+    let array = batch.column_by_name(names::DAY)?.as_primitive_opt::<Date32Type>()?;
     (row < array.len() && !array.is_null(row)).then(|| array.value(row))
 }
