@@ -9,34 +9,50 @@ use std::sync::Arc;
 
 use tlog_tiles::{HashReader, split_stored_hash_index};
 
-use crate::edge::{Edge, root_of_perfect};
+use crate::edge::Edge;
 use crate::error::LedgerError;
 use crate::hash::TreeHash;
 use crate::position::{Origin, TreeSize};
+use crate::pyramid::Pyramid;
 use crate::tile::{TILE_HEIGHT, TILE_WIDTH, TileId, decode, hashes_at};
 use crate::tile_store::TileStore;
+
+/// Tiles that were found authentic before, kept so that neighbouring proofs do not read and hash them again. A few KiB
+/// for each of at most six levels.
+#[derive(Debug, Default)]
+pub(crate) struct TileCache {
+    /// The unfinished tile of each level.
+    unfinished: Vec<Arc<Pyramid>>,
+    /// The full tile read last on each level.
+    recent: Vec<Option<(u64, Arc<Pyramid>)>>,
+}
 
 /// The tiles of one signed tree.
 #[derive(Debug)]
 pub(crate) struct AuthenticTiles<'a, T: ?Sized> {
     files: TileFiles<'a, T>,
-    /// The unfinished tile of each level.
-    unfinished: Vec<Arc<[TreeHash]>>,
-    /// The full tile read last on each level: neighbours are asked for one after the other.
-    recent: Vec<Option<(u64, Arc<[TreeHash]>)>>,
+    cache: TileCache,
 }
 
 impl<'a, T: TileStore + ?Sized> AuthenticTiles<'a, T> {
-    /// The tiles to the left of an edge that was compared with the signed root before.
-    pub(crate) fn left_of(origin: &'a Origin, store: &'a T, edge: &Edge) -> Self {
+    /// The tiles to the left of an edge that was compared with the signed root before. The cache is empty, or comes from
+    /// earlier tiles of the same tree.
+    pub(crate) fn left_of(origin: &'a Origin, store: &'a T, edge: &Edge, mut cache: TileCache) -> Self {
         let size = TreeSize(edge.size());
-        let levels = (0..).take_while(|level| hashes_at(*level, size.0) > 0);
-        let unfinished = levels.map(|level| edge.level(level).into()).collect();
+        if cache.unfinished.is_empty() {
+            let levels = (0..).take_while(|level| hashes_at(*level, size.0) > 0);
+            cache.unfinished = levels
+                .map(|level| Arc::new(Pyramid::over(edge.level(level).to_vec())))
+                .collect();
+        }
         Self {
             files: TileFiles { origin, store, size },
-            unfinished,
-            recent: Vec::new(),
+            cache,
         }
+    }
+
+    pub(crate) fn into_cache(self) -> TileCache {
+        self.cache
     }
 
     /// The right edge as it was when the tree had `size` leaves, which must not be more than it has.
@@ -48,7 +64,7 @@ impl<'a, T: TileStore + ?Sized> AuthenticTiles<'a, T> {
             let hashes = if id.width == 0 {
                 Vec::new()
             } else {
-                self.hashes(id)?.to_vec()
+                self.tile(id)?.hashes().to_vec()
             };
             levels.push(hashes.into_iter().take(as_usize(id.width)).collect());
             level += 1;
@@ -56,35 +72,35 @@ impl<'a, T: TileStore + ?Sized> AuthenticTiles<'a, T> {
         Ok(Edge::from_levels(size, levels))
     }
 
-    /// All hashes of the tile at `id`'s place; its width is not looked at.
-    pub(crate) fn hashes(&mut self, id: TileId) -> Result<Arc<[TreeHash]>, LedgerError> {
+    /// The tile at `id`'s place; its width is not looked at.
+    pub(crate) fn tile(&mut self, id: TileId) -> Result<Arc<Pyramid>, LedgerError> {
+        let level = as_usize(id.level.into());
         if id.index == TileId::at_edge(id.level, self.files.size.0).index
-            && let Some(hashes) = self.unfinished.get(as_usize(id.level.into()))
+            && let Some(tile) = self.cache.unfinished.get(level)
         {
-            return Ok(Arc::clone(hashes));
+            return Ok(Arc::clone(tile));
         }
-        if let Some(Some((index, hashes))) = self.recent.get(as_usize(id.level.into()))
+        if let Some(Some((index, tile))) = self.cache.recent.get(level)
             && *index == id.index
         {
-            return Ok(Arc::clone(hashes));
+            return Ok(Arc::clone(tile));
         }
         // A full tile always has a tile above it, because its root is a hash of that level.
-        let above = self.hashes(TileId::full(id.level + 1, id.index / TILE_WIDTH))?;
+        let above = self.tile(TileId::full(id.level + 1, id.index / TILE_WIDTH))?;
         let id = TileId::full(id.level, id.index);
-        let hashes: Arc<[TreeHash]> = self.files.read(id)?.into();
-        let found = root_of_perfect(&hashes);
-        if above.get(as_usize(id.index % TILE_WIDTH)) != Some(&found) {
-            let fault = format!("its hashes give {found}, the tile above has another hash for it");
+        let tile = Arc::new(Pyramid::over(self.files.read(id)?));
+        let (signed, found) = (above.node(0, id.index % TILE_WIDTH), tile.node(TILE_HEIGHT, 0));
+        if signed.is_none() || signed != found {
+            let fault = "its hashes do not give the hash that the tile above has for it".to_owned();
             return Err(self.files.bad(id.path(), fault));
         }
-        let level = as_usize(id.level.into());
-        if self.recent.len() <= level {
-            self.recent.resize(level + 1, None);
+        if self.cache.recent.len() <= level {
+            self.cache.recent.resize(level + 1, None);
         }
-        if let Some(slot) = self.recent.get_mut(level) {
-            *slot = Some((id.index, Arc::clone(&hashes)));
+        if let Some(slot) = self.cache.recent.get_mut(level) {
+            *slot = Some((id.index, Arc::clone(&tile)));
         }
-        Ok(hashes)
+        Ok(tile)
     }
 
     /// Runs an algorithm of `tlog_tiles` over these tiles.
@@ -206,19 +222,18 @@ impl<T: TileStore + ?Sized> NodeReader<'_, '_, T> {
         let (level, index) = split_stored_hash_index(number);
         let (tile_level, inner) = (u32::from(level) / TILE_HEIGHT, u32::from(level) % TILE_HEIGHT);
         let first = index << inner;
-        let hashes = self
+        let tile = self
             .tiles
             .borrow_mut()
-            .hashes(TileId::full(tile_level, first / TILE_WIDTH))
+            .tile(TileId::full(tile_level, first / TILE_WIDTH))
             .map_err(|error| {
                 *self.failure.borrow_mut() = Some(error);
                 tlog_tiles::Error::InconsistentTile
             })?;
-        let start = as_usize(first % TILE_WIDTH);
-        let under = hashes
-            .get(start..start + (1 << inner))
+        let node = tile
+            .node(inner, (first % TILE_WIDTH) >> inner)
             .ok_or(tlog_tiles::Error::IndexesNotInTree)?;
-        Ok(root_of_perfect(under).to_node())
+        Ok(node.to_node())
     }
 }
 

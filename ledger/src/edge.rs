@@ -2,6 +2,7 @@
 //! that is needed to extend the tree and to know its root: at most 255 hashes a level, however long the log.
 
 use crate::hash::{LeafHash, TreeHash};
+use crate::pyramid::Pyramid;
 use crate::tile::{TILE_HEIGHT, TILE_WIDTH, TileId, hashes_at, partial_width};
 
 /// A tree that can be extended, without the parts that will never change again.
@@ -39,8 +40,7 @@ impl Edge {
     pub(crate) fn push(&mut self, leaf: LeafHash, mut finished: impl FnMut(TileId, Vec<TreeHash>)) {
         self.size += 1;
         let mut carried = TreeHash::of_leaf(leaf);
-        let mut level = 0;
-        for tile in &mut self.levels {
+        for (level, tile) in (0..).zip(&mut self.levels) {
             tile.push(carried);
             if tile.len() as u64 != TILE_WIDTH {
                 return;
@@ -48,7 +48,6 @@ impl Edge {
             carried = root_of_perfect(tile);
             let id = TileId::full(level, hashes_at(level, self.size) / TILE_WIDTH - 1);
             finished(id, std::mem::replace(tile, new_tile()));
-            level += 1;
         }
         let mut tile = new_tile();
         tile.push(carried);
@@ -59,14 +58,7 @@ impl Edge {
     pub(crate) fn root(&self) -> TreeHash {
         let mut peaks = Vec::new();
         for tile in self.levels.iter().rev() {
-            let mut rest = tile.as_slice();
-            for bit in (0..TILE_HEIGHT).rev() {
-                if tile.len() & (1 << bit) != 0 {
-                    let (left, right) = rest.split_at(1 << bit);
-                    peaks.push(root_of_perfect(left));
-                    rest = right;
-                }
-            }
+            peaks.extend(Pyramid::over(tile.clone()).peaks());
         }
         peaks
             .into_iter()
@@ -81,7 +73,7 @@ fn new_tile() -> Vec<TreeHash> {
 }
 
 /// The root over a power of two of neighbouring hashes.
-pub(crate) fn root_of_perfect(hashes: &[TreeHash]) -> TreeHash {
+fn root_of_perfect(hashes: &[TreeHash]) -> TreeHash {
     debug_assert!(hashes.len().is_power_of_two());
     let mut row = hashes.to_vec();
     while row.len() > 1 {

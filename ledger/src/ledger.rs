@@ -155,7 +155,7 @@ impl<T: TileStore> Ledger<T> {
         {
             return Ok(newest.clone());
         }
-        let signed = SignedCheckpoint::sign(
+        let newest = SignedCheckpoint::sign(
             Checkpoint {
                 origin: origin.clone(),
                 size,
@@ -178,7 +178,7 @@ impl<T: TileStore> Ledger<T> {
             }
         })?;
         store
-            .write(CHECKPOINT_PATH, signed.note().as_bytes())
+            .write(CHECKPOINT_PATH, newest.note().as_bytes())
             .map_err(|source| LedgerError::Write {
                 origin,
                 what: CHECKPOINT_PATH.to_owned(),
@@ -189,8 +189,8 @@ impl<T: TileStore> Ledger<T> {
             store.remove_dir(&tile.id.partials_dir()).ok();
         }
         self.finished.clear();
-        self.published.publish(signed.clone(), self.edge.clone());
-        Ok(signed)
+        self.published.publish(newest.clone(), self.edge.clone());
+        Ok(newest)
     }
 
     /// The tiles that differ between the published tree and this one: finished ones, then the unfinished.

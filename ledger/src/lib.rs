@@ -27,6 +27,7 @@ pub mod limits;
 mod position;
 mod proof;
 mod published;
+mod pyramid;
 mod signer;
 mod tile;
 mod tile_store;

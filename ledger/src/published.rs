@@ -1,14 +1,15 @@
 //! A log as everybody else sees it: the tree under its newest signed checkpoint, read from tiles. It needs no
 //! state of the writer, so any process that can read the files can hand out proofs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::authentic::{AuthenticTiles, read_edge};
+use crate::authentic::{AuthenticTiles, TileCache, read_edge};
 use crate::checkpoint::{CheckpointKey, SignedCheckpoint};
 use crate::edge::Edge;
 use crate::error::LedgerError;
 use crate::hash::{LeafHash, TreeHash};
 use crate::position::{LeafIndex, Origin, TreeSize};
+use crate::pyramid::Pyramid;
 use crate::tile::{TILE_WIDTH, TileId};
 use crate::tile_store::{CHECKPOINT_PATH, TileStore};
 
@@ -20,6 +21,8 @@ pub struct PublishedTree<T> {
     tiles: T,
     newest: Option<SignedCheckpoint>,
     edge: Edge,
+    /// Taken by whoever reads, so that nobody waits while another one reads files.
+    cache: Mutex<TileCache>,
 }
 
 impl<T: TileStore> PublishedTree<T> {
@@ -45,16 +48,18 @@ impl<T: TileStore> PublishedTree<T> {
         let head = newest.as_ref().map(SignedCheckpoint::checkpoint);
         let (size, root) = head.map_or((TreeSize(0), TreeHash::EMPTY_ROOT), |head| (head.size, head.root));
         let edge = read_edge(&origin, &tiles, size, root)?;
-        if let Some(last) = size.0.checked_sub(1) {
-            // A tree that ends with a full tile has nothing of it at its edge: read it, so that it is known to be there.
-            AuthenticTiles::left_of(&origin, &tiles, &edge).hashes(TileId::full(0, last / TILE_WIDTH))?;
-        }
-        Ok(Self {
+        let tree = Self {
             origin,
             tiles,
             newest,
             edge,
-        })
+            cache: Mutex::default(),
+        };
+        if let Some(last) = size.0.checked_sub(1) {
+            // A tree that ends with a full tile has nothing of it at its edge: read it, so that it is known to be there.
+            tree.reading(|tiles| tiles.tile(TileId::full(0, last / TILE_WIDTH)))?;
+        }
+        Ok(tree)
     }
 
     /// Which log this is.
@@ -96,9 +101,8 @@ impl<T: TileStore> PublishedTree<T> {
     pub fn inclusion_proof(&self, index: LeafIndex, size: TreeSize) -> Result<Vec<TreeHash>, LedgerError> {
         self.require(size.0, self.size().0)?;
         self.require(index.0.saturating_add(1), size.0)?;
-        let proof = self
-            .reader()
-            .compute(|nodes| tlog_tiles::prove_record(size.0, index.0, nodes))?;
+        let proof =
+            self.reading(|tiles| tiles.compute(|nodes| tlog_tiles::prove_record(size.0, index.0, nodes)))?;
         Ok(proof.into_iter().map(TreeHash::from).collect())
     }
 
@@ -112,9 +116,8 @@ impl<T: TileStore> PublishedTree<T> {
         if old.0 == 0 {
             return Ok(Vec::new());
         }
-        let proof = self
-            .reader()
-            .compute(|nodes| tlog_tiles::prove_tree(new.0, old.0, nodes))?;
+        let proof =
+            self.reading(|tiles| tiles.compute(|nodes| tlog_tiles::prove_tree(new.0, old.0, nodes)))?;
         Ok(proof.into_iter().map(TreeHash::from).collect())
     }
 
@@ -133,23 +136,24 @@ impl<T: TileStore> PublishedTree<T> {
     /// recomputed hashes names the first event that was altered.
     pub fn stored_leaves(&self, from: LeafIndex) -> StoredLeaves<'_, T> {
         StoredLeaves {
-            reader: self.reader(),
+            reader: self.reader(TileCache::default()),
             next: from.0,
             end: self.size().0,
-            tile: [].into(),
+            tile: None,
             failed: false,
         }
     }
 
-    /// Reads every tile and checks all of them against the signed root; returns how many leaves they have.
+    /// Reads every tile again and checks all of them against the signed root; returns how many leaves they have.
     ///
     /// # Errors
     /// Names the first tile that is missing or not what was signed.
     pub fn check_tiles(&self) -> Result<TreeSize, LedgerError> {
-        let mut reader = self.reader();
+        let edge = read_edge(&self.origin, &self.tiles, self.size(), self.root())?;
+        let mut reader = AuthenticTiles::left_of(&self.origin, &self.tiles, &edge, TileCache::default());
         // Every full tile of a higher level is above some leaf tile, and is checked on the way to it.
         for index in 0..self.size().0.div_ceil(TILE_WIDTH) {
-            reader.hashes(TileId::full(0, index))?;
+            reader.tile(TileId::full(0, index))?;
         }
         Ok(self.size())
     }
@@ -161,6 +165,7 @@ impl<T: TileStore> PublishedTree<T> {
     pub(crate) fn publish(&mut self, signed: SignedCheckpoint, edge: Edge) {
         self.newest = Some(signed);
         self.edge = edge;
+        *self.cache.get_mut().unwrap_or_else(PoisonError::into_inner) = TileCache::default();
     }
 
     pub(crate) const fn edge(&self) -> &Edge {
@@ -169,11 +174,21 @@ impl<T: TileStore> PublishedTree<T> {
 
     pub(crate) fn edge_at(&self, size: TreeSize) -> Result<Edge, LedgerError> {
         self.require(size.0, self.size().0)?;
-        self.reader().edge_at(size.0)
+        self.reading(|tiles| tiles.edge_at(size.0))
     }
 
-    fn reader(&self) -> AuthenticTiles<'_, T> {
-        AuthenticTiles::left_of(&self.origin, &self.tiles, &self.edge)
+    fn reader(&self, cache: TileCache) -> AuthenticTiles<'_, T> {
+        AuthenticTiles::left_of(&self.origin, &self.tiles, &self.edge, cache)
+    }
+
+    /// Reads with the tiles that the call before left in the cache. Calls at the same time find it empty.
+    fn reading<R>(&self, read: impl FnOnce(&mut AuthenticTiles<'_, T>) -> R) -> R {
+        let cached = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = std::mem::take(&mut *cached());
+        let mut reader = self.reader(cache);
+        let result = read(&mut reader);
+        *cached() = reader.into_cache();
+        result
     }
 
     fn require(&self, position: u64, limit: u64) -> Result<(), LedgerError> {
@@ -199,7 +214,7 @@ pub struct StoredLeaves<'a, T> {
     reader: AuthenticTiles<'a, T>,
     next: u64,
     end: u64,
-    tile: Arc<[TreeHash]>,
+    tile: Option<Arc<Pyramid>>,
     failed: bool,
 }
 
@@ -211,9 +226,9 @@ impl<T: TileStore> Iterator for StoredLeaves<'_, T> {
             return None;
         }
         let within = self.next % TILE_WIDTH;
-        if within == 0 || self.tile.is_empty() {
-            match self.reader.hashes(TileId::full(0, self.next / TILE_WIDTH)) {
-                Ok(tile) => self.tile = tile,
+        if within == 0 || self.tile.is_none() {
+            match self.reader.tile(TileId::full(0, self.next / TILE_WIDTH)) {
+                Ok(tile) => self.tile = Some(tile),
                 Err(error) => {
                     self.failed = true;
                     return Some(Err(error));
@@ -221,9 +236,6 @@ impl<T: TileStore> Iterator for StoredLeaves<'_, T> {
             }
         }
         self.next += 1;
-        let leaf = usize::try_from(within)
-            .ok()
-            .and_then(|place| self.tile.get(place))?;
-        Some(Ok(leaf.to_leaf()))
+        self.tile.as_ref()?.node(0, within).map(|leaf| Ok(leaf.to_leaf()))
     }
 }

@@ -74,7 +74,7 @@ impl TileId {
 
 /// The file's bytes: the hashes, one after the other.
 pub(crate) fn encode(hashes: &[TreeHash]) -> Vec<u8> {
-    hashes.iter().flat_map(|hash| hash.as_bytes()).copied().collect()
+    hashes.iter().flat_map(TreeHash::as_bytes).copied().collect()
 }
 
 /// The hashes of a file, or nothing when it has not exactly `width` of them.
