@@ -11,6 +11,7 @@ pub mod id;
 pub mod kind;
 pub mod limits;
 pub mod record;
+pub mod redact;
 pub mod response;
 pub mod timestamp;
 pub mod wire;
