@@ -14,11 +14,7 @@ fn leaves(count: u64) -> Vec<LeafHash> {
 
 fn open(signer: &CheckpointSigner) -> Result<Ledger<MemoryTiles>, Box<dyn std::error::Error>> {
     let origin = Origin::new("bench.local/ambit.events/0")?;
-    Ok(Ledger::open(
-        origin,
-        MemoryTiles::new(),
-        signer.public_key().clone(),
-    )?)
+    Ok(Ledger::open(origin, MemoryTiles::new(), signer.public_key().clone())?)
 }
 
 fn run(criterion: &mut Criterion) -> Result<(), Box<dyn std::error::Error>> {
@@ -50,10 +46,7 @@ fn run(criterion: &mut Criterion) -> Result<(), Box<dyn std::error::Error>> {
         bencher.iter(|| {
             // A step that shares no factor with the size visits leaves all over the tree.
             index = (index + 618_033) % LARGE;
-            black_box(
-                tree.inclusion_proof(LeafIndex(index), tree.size())
-                    .map(|proof| proof.len()),
-            )
+            black_box(tree.inclusion_proof(LeafIndex(index), tree.size()).map(|proof| proof.len()))
         });
     });
     group.finish();

@@ -41,14 +41,10 @@ impl<'a, T: TileStore + ?Sized> AuthenticTiles<'a, T> {
         let size = TreeSize(edge.size());
         if cache.unfinished.is_empty() {
             let levels = (0..).take_while(|level| hashes_at(*level, size.0) > 0);
-            cache.unfinished = levels
-                .map(|level| Arc::new(Pyramid::over(edge.level(level).to_vec())))
-                .collect();
+            cache.unfinished =
+                levels.map(|level| Arc::new(Pyramid::over(edge.level(level).to_vec()))).collect();
         }
-        Self {
-            files: TileFiles { origin, store, size },
-            cache,
-        }
+        Self { files: TileFiles { origin, store, size }, cache }
     }
 
     pub(crate) fn into_cache(self) -> TileCache {
@@ -61,11 +57,7 @@ impl<'a, T: TileStore + ?Sized> AuthenticTiles<'a, T> {
         let mut level = 0;
         while hashes_at(level, size) > 0 {
             let id = TileId::at_edge(level, size);
-            let hashes = if id.width == 0 {
-                Vec::new()
-            } else {
-                self.tile(id)?.hashes().to_vec()
-            };
+            let hashes = if id.width == 0 { Vec::new() } else { self.tile(id)?.hashes().to_vec() };
             levels.push(hashes.into_iter().take(as_usize(id.width)).collect());
             level += 1;
         }
@@ -75,10 +67,11 @@ impl<'a, T: TileStore + ?Sized> AuthenticTiles<'a, T> {
     /// The tile at `id`'s place; its width is not looked at.
     pub(crate) fn tile(&mut self, id: TileId) -> Result<Arc<Pyramid>, LedgerError> {
         let level = as_usize(id.level.into());
-        if id.index == TileId::at_edge(id.level, self.files.size.0).index
-            && let Some(tile) = self.cache.unfinished.get(level)
-        {
-            return Ok(Arc::clone(tile));
+        let edge = TileId::at_edge(id.level, self.files.size.0);
+        match self.cache.unfinished.get(level) {
+            Some(tile) if id.index == edge.index => return Ok(Arc::clone(tile)),
+            Some(_) if id.index < edge.index => {}
+            _ => return Err(self.files.bad(id.path(), "the signed tree has no such tile".to_owned())),
         }
         if let Some(Some((index, tile))) = self.cache.recent.get(level)
             && *index == id.index
@@ -108,10 +101,7 @@ impl<'a, T: TileStore + ?Sized> AuthenticTiles<'a, T> {
         &mut self,
         run: impl FnOnce(&NodeReader<'_, 'a, T>) -> Result<R, tlog_tiles::Error>,
     ) -> Result<R, LedgerError> {
-        let reader = NodeReader {
-            tiles: RefCell::new(self),
-            failure: RefCell::new(None),
-        };
+        let reader = NodeReader { tiles: RefCell::new(self), failure: RefCell::new(None) };
         let computed = run(&reader);
         let failure = reader.failure.into_inner();
         computed.map_err(|error| {
@@ -133,10 +123,7 @@ pub(crate) fn read_edge<T: TileStore + ?Sized>(
     let edge = Edge::from_levels(size.0, tiles.collect::<Result<_, _>>()?);
     let found = edge.root();
     if found != root {
-        return Err(files.bad(
-            files.edge_paths(),
-            format!("together they give root {found}, not {root}"),
-        ));
+        return Err(files.bad(files.edge_paths(), format!("together they give root {found}, not {root}")));
     }
     Ok(edge)
 }
@@ -171,42 +158,24 @@ impl<T: TileStore + ?Sized> TileFiles<'_, T> {
         let bytes = match self.store.read(&path) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => {
-                return Err(LedgerError::MissingTile {
-                    origin: origin.clone(),
-                    path,
-                    size: self.size,
-                });
+                return Err(LedgerError::MissingTile { origin: origin.clone(), path, size: self.size });
             }
             Err(source) => {
-                return Err(LedgerError::Read {
-                    origin: origin.clone(),
-                    path,
-                    source,
-                });
+                return Err(LedgerError::Read { origin: origin.clone(), path, source });
             }
         };
         decode(&bytes, id.width).ok_or_else(|| {
-            self.bad(
-                path,
-                format!("it has {} bytes and not {} hashes", bytes.len(), id.width),
-            )
+            self.bad(path, format!("it has {} bytes and not {} hashes", bytes.len(), id.width))
         })
     }
 
     fn bad(&self, path: String, fault: String) -> LedgerError {
-        LedgerError::BadTile {
-            origin: self.origin.clone(),
-            path,
-            size: self.size,
-            fault,
-        }
+        LedgerError::BadTile { origin: self.origin.clone(), path, size: self.size, fault }
     }
 
     fn edge_paths(&self) -> String {
         let levels = (0..).take_while(|level| hashes_at(*level, self.size.0) > 0);
-        let ids = levels
-            .map(|level| TileId::at_edge(level, self.size.0))
-            .filter(|id| id.width > 0);
+        let ids = levels.map(|level| TileId::at_edge(level, self.size.0)).filter(|id| id.width > 0);
         ids.map(TileId::path).collect::<Vec<_>>().join(", ")
     }
 }
@@ -222,17 +191,13 @@ impl<T: TileStore + ?Sized> NodeReader<'_, '_, T> {
         let (level, index) = split_stored_hash_index(number);
         let (tile_level, inner) = (u32::from(level) / TILE_HEIGHT, u32::from(level) % TILE_HEIGHT);
         let first = index << inner;
-        let tile = self
-            .tiles
-            .borrow_mut()
-            .tile(TileId::full(tile_level, first / TILE_WIDTH))
-            .map_err(|error| {
+        let tile =
+            self.tiles.borrow_mut().tile(TileId::full(tile_level, first / TILE_WIDTH)).map_err(|error| {
                 *self.failure.borrow_mut() = Some(error);
                 tlog_tiles::Error::InconsistentTile
             })?;
-        let node = tile
-            .node(inner, (first % TILE_WIDTH) >> inner)
-            .ok_or(tlog_tiles::Error::IndexesNotInTree)?;
+        let node =
+            tile.node(inner, (first % TILE_WIDTH) >> inner).ok_or(tlog_tiles::Error::IndexesNotInTree)?;
         Ok(node.to_node())
     }
 }

@@ -37,11 +37,7 @@ impl Checkpoint {
             return Err(malformed("its size is beyond what a log can have"));
         }
         let origin = Origin::new(parsed.origin()).map_err(|_| malformed("its origin is not a name"))?;
-        Ok(Self {
-            origin,
-            size: TreeSize(parsed.size()),
-            root: (*parsed.hash()).into(),
-        })
+        Ok(Self { origin, size: TreeSize(parsed.size()), root: (*parsed.hash()).into() })
     }
 }
 
@@ -61,9 +57,8 @@ impl SignedCheckpoint {
         };
         let mut note = Note::new(checkpoint.text().as_bytes(), &[]).map_err(failed)?;
         note.add_sigs(&[signer as &dyn Signer]).map_err(failed)?;
-        let note = String::from_utf8(note.to_bytes()).map_err(|_| CheckpointError::Malformed {
-            reason: "it is not UTF-8",
-        })?;
+        let note = String::from_utf8(note.to_bytes())
+            .map_err(|_| CheckpointError::Malformed { reason: "it is not UTF-8" })?;
         Ok(Self { checkpoint, note })
     }
 
@@ -81,14 +76,8 @@ impl SignedCheckpoint {
         let parsed = Note::from_bytes(note).map_err(|_| malformed("it is not a signed note"))?;
         parsed
             .verify(&VerifierList::new(vec![Box::new(key.verifier.clone())]))
-            .map_err(|source| CheckpointError::NotSigned {
-                key: key.to_string(),
-                source,
-            })?;
-        Ok(Self {
-            checkpoint: Checkpoint::parse(parsed.text())?,
-            note: text.to_owned(),
-        })
+            .map_err(|source| CheckpointError::NotSigned { key: key.to_string(), source })?;
+        Ok(Self { checkpoint: Checkpoint::parse(parsed.text())?, note: text.to_owned() })
     }
 
     /// Like [`Self::verify`], and also about the log it should be about.
@@ -100,10 +89,7 @@ impl SignedCheckpoint {
         if signed.checkpoint.origin == *origin {
             Ok(signed)
         } else {
-            Err(CheckpointError::OtherOrigin {
-                wanted: origin.clone(),
-                found: signed.checkpoint.origin,
-            })
+            Err(CheckpointError::OtherOrigin { wanted: origin.clone(), found: signed.checkpoint.origin })
         }
     }
 
@@ -131,14 +117,9 @@ impl CheckpointKey {
     /// # Errors
     /// When the text is not an Ed25519 verifier key, or its hash does not belong to name and key.
     pub fn new(text: &str) -> Result<Self, KeyError> {
-        let verifier = StandardVerifier::new(text).map_err(|source| KeyError::PublicKey {
-            text: text.chars().take(64).collect(),
-            source,
-        })?;
-        Ok(Self {
-            text: text.to_owned(),
-            verifier,
-        })
+        let verifier = StandardVerifier::new(text)
+            .map_err(|source| KeyError::PublicKey { text: text.chars().take(64).collect(), source })?;
+        Ok(Self { text: text.to_owned(), verifier })
     }
 
     pub(crate) fn of_signer(name: &str, key: &ed25519_dalek::VerifyingKey) -> Result<Self, KeyError> {

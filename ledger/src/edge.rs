@@ -16,11 +16,7 @@ impl Edge {
     /// An edge from its unfinished tiles, lowest level first. The caller compares [`Self::root`] with a root
     /// it believes before relying on it.
     pub(crate) fn from_levels(size: u64, levels: Vec<Vec<TreeHash>>) -> Self {
-        debug_assert!(
-            (0u32..)
-                .zip(&levels)
-                .all(|(l, hashes)| hashes.len() as u64 == partial_width(l, size))
-        );
+        debug_assert!((0u32..).zip(&levels).all(|(l, hashes)| hashes.len() as u64 == partial_width(l, size)));
         Self { size, levels }
     }
 
@@ -30,10 +26,7 @@ impl Edge {
 
     /// The unfinished tile of a level; empty when the level has none.
     pub(crate) fn level(&self, level: u32) -> &[TreeHash] {
-        usize::try_from(level)
-            .ok()
-            .and_then(|l| self.levels.get(l))
-            .map_or(&[], Vec::as_slice)
+        usize::try_from(level).ok().and_then(|l| self.levels.get(l)).map_or(&[], Vec::as_slice)
     }
 
     /// Adds one leaf. Each tile that this finishes is handed to `finished`, lower levels first.
@@ -78,10 +71,7 @@ fn root_of_perfect(hashes: &[TreeHash]) -> TreeHash {
     let mut row = hashes.to_vec();
     while row.len() > 1 {
         let (pairs, _) = row.as_chunks::<2>();
-        row = pairs
-            .iter()
-            .map(|[left, right]| TreeHash::parent(*left, *right))
-            .collect();
+        row = pairs.iter().map(|[left, right]| TreeHash::parent(*left, *right)).collect();
     }
     row.first().copied().unwrap_or(TreeHash::EMPTY_ROOT)
 }

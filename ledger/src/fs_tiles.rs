@@ -26,10 +26,7 @@ pub struct FsTiles {
 impl FsTiles {
     /// Uses a directory. It is made when the first file is written, so reading a wrong path changes nothing.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self {
-            root: root.into(),
-            durable_dirs: Mutex::default(),
-        }
+        Self { root: root.into(), durable_dirs: Mutex::default() }
     }
 
     /// The directory.
@@ -39,9 +36,7 @@ impl FsTiles {
 
     fn locate(&self, path: &str) -> io::Result<PathBuf> {
         let relative = Path::new(path);
-        let stays_inside = relative
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
+        let stays_inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
         if path.is_empty() || !stays_inside {
             let message = format!("{path:?} is not a file name inside the ledger's directory");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
@@ -80,11 +75,7 @@ impl FsTiles {
         self.ensure_dir(&dir)?;
         let mut name = OsString::from(".");
         name.push(target.file_name().unwrap_or_default());
-        name.push(format!(
-            ".{}.{}.tmp",
-            std::process::id(),
-            UNFINISHED.fetch_add(1, Ordering::Relaxed)
-        ));
+        name.push(format!(".{}.{}.tmp", std::process::id(), UNFINISHED.fetch_add(1, Ordering::Relaxed)));
         let unfinished = dir.join(name);
         let written = write_synced(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &target));
         if let Err(error) = written {
@@ -127,10 +118,7 @@ impl TileStore for FsTiles {
 
     fn remove_dir(&self, dir: &str) -> io::Result<()> {
         let dir = self.locate(dir)?;
-        self.durable_dirs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&dir);
+        self.durable_dirs.lock().unwrap_or_else(PoisonError::into_inner).remove(&dir);
         match fs::remove_dir_all(dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -179,10 +167,7 @@ mod tests {
         assert_eq!(tiles.read("tile/0/000").unwrap(), None);
         tiles.write("tile/0/000", b"first").unwrap();
         tiles
-            .write_all(&[
-                ("tile/0/000".into(), b"second".to_vec()),
-                ("checkpoint".into(), b"c".to_vec()),
-            ])
+            .write_all(&[("tile/0/000".into(), b"second".to_vec()), ("checkpoint".into(), b"c".to_vec())])
             .unwrap();
         assert_eq!(tiles.read("tile/0/000").unwrap().unwrap(), b"second");
         assert_eq!(tiles.read("checkpoint").unwrap().unwrap(), b"c");

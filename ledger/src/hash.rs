@@ -122,10 +122,7 @@ mod tests {
     #[test]
     fn the_empty_root_is_the_hash_of_no_bytes() {
         use sha2::{Digest as _, Sha256};
-        assert_eq!(
-            TreeHash::EMPTY_ROOT.as_bytes().as_slice(),
-            Sha256::digest(b"").as_slice()
-        );
+        assert_eq!(TreeHash::EMPTY_ROOT.as_bytes().as_slice(), Sha256::digest(b"").as_slice());
     }
 
     #[test]

@@ -36,10 +36,7 @@ impl CheckpointSigner {
     /// # Errors
     /// As [`Self::load`], and when the file cannot be written.
     pub fn load_or_create(path: &Path, name: &str) -> Result<Self, KeyError> {
-        if !path
-            .try_exists()
-            .map_err(|source| file_error("looking for the signing key", path, source))?
-        {
+        if !path.try_exists().map_err(|source| file_error("looking for the signing key", path, source))? {
             let signer = Self::generate(name)?;
             store_new(path, &signer).map_err(|source| file_error("writing the signing key", path, source))?;
         }
@@ -61,20 +58,14 @@ impl CheckpointSigner {
         }
         // Reserved at once, so that no copy of the secret is left behind by a growing buffer.
         let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_KEY_FILE_BYTES + 1));
-        file.take(MAX_KEY_FILE_BYTES as u64)
-            .read_to_end(&mut bytes)
-            .map_err(reading)?;
+        file.take(MAX_KEY_FILE_BYTES as u64).read_to_end(&mut bytes).map_err(reading)?;
         let signer = std::str::from_utf8(&bytes).ok().and_then(Self::from_private_text);
         let Some(signer) = signer else {
             return Err(KeyError::Malformed { path: shown });
         };
         if signer.public_key().name() != name {
             let found = signer.public_key().name().to_owned();
-            return Err(KeyError::OtherName {
-                path: shown,
-                wanted: name.to_owned(),
-                found,
-            });
+            return Err(KeyError::OtherName { path: shown, wanted: name.to_owned(), found });
         }
         Ok(signer)
     }
@@ -98,11 +89,7 @@ fn store_new(path: &Path, signer: &CheckpointSigner) -> io::Result<()> {
 }
 
 fn write_private(path: &Path, signer: &CheckpointSigner) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     // A mode given on opening is narrowed by the umask; one set afterwards is exactly this.
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
     file.write_all(signer.to_private_text().as_bytes())?;
@@ -111,9 +98,5 @@ fn write_private(path: &Path, signer: &CheckpointSigner) -> io::Result<()> {
 }
 
 fn file_error(doing: &'static str, path: &Path, source: io::Error) -> KeyError {
-    KeyError::File {
-        doing,
-        path: path.display().to_string(),
-        source,
-    }
+    KeyError::File { doing, path: path.display().to_string(), source }
 }

@@ -50,12 +50,7 @@ impl<T: TileStore> Ledger<T> {
     pub fn open(origin: Origin, tiles: T, key: CheckpointKey) -> Result<Self, LedgerError> {
         let published = PublishedTree::open(origin, tiles, &key)?;
         let edge = published.edge().clone();
-        Ok(Self {
-            published,
-            key,
-            edge,
-            finished: Vec::new(),
-        })
+        Ok(Self { published, key, edge, finished: Vec::new() })
     }
 
     /// The log as published by the last commit; proofs come from here.
@@ -93,10 +88,7 @@ impl<T: TileStore> Ledger<T> {
             // INVARIANT L-1: an index is given out once, in the order of the calls, without gaps.
             edge.push(*leaf, |id, hashes| finished.push(FinishedTile { id, hashes }));
         }
-        Ok(Appended {
-            first,
-            size: self.size(),
-        })
+        Ok(Appended { first, size: self.size() })
     }
 
     /// Goes back to an earlier size, in memory only: tiles and checkpoint stay as they are, and nothing smaller or
@@ -107,18 +99,10 @@ impl<T: TileStore> Ledger<T> {
     pub fn rewind(&mut self, size: TreeSize) -> Result<(), LedgerError> {
         if size > self.size() {
             let origin = self.published.origin().clone();
-            return Err(LedgerError::RewindAhead {
-                origin,
-                wanted: size,
-                size: self.size(),
-            });
+            return Err(LedgerError::RewindAhead { origin, wanted: size, size: self.size() });
         }
         let published = self.published.size();
-        let kept = if size > published {
-            self.uncommitted(size)
-        } else {
-            Vec::new()
-        };
+        let kept = if size > published { self.uncommitted(size) } else { Vec::new() };
         self.edge = self.published.edge_at(size.min(published))?;
         self.finished.clear();
         self.append(&kept)?;
@@ -137,53 +121,30 @@ impl<T: TileStore> Ledger<T> {
         let origin = self.published.origin().clone();
         if *signer.public_key() != self.key {
             let (opened, signer) = (self.key.to_string(), signer.public_key().to_string());
-            return Err(LedgerError::OtherSigner {
-                origin,
-                opened,
-                signer,
-            });
+            return Err(LedgerError::OtherSigner { origin, opened, signer });
         }
         if size < published {
-            return Err(LedgerError::BehindCheckpoint {
-                origin,
-                size,
-                published,
-            });
+            return Err(LedgerError::BehindCheckpoint { origin, size, published });
         }
         if let Some(newest) = self.published.checkpoint()
             && size == published
         {
             return Ok(newest.clone());
         }
-        let newest = SignedCheckpoint::sign(
-            Checkpoint {
-                origin: origin.clone(),
-                size,
-                root: self.root(),
-            },
-            signer,
-        )
-        .map_err(|source| LedgerError::Checkpoint {
-            origin: origin.clone(),
-            source,
-        })?;
+        let newest =
+            SignedCheckpoint::sign(Checkpoint { origin: origin.clone(), size, root: self.root() }, signer)
+                .map_err(|source| LedgerError::Checkpoint { origin: origin.clone(), source })?;
         let store = self.published.tiles();
         // INVARIANT L-3: the checkpoint is written only when every tile it speaks of is durable.
         store.write_all(&self.changed_tiles()).map_err(|source| {
             let what = format!("the tiles for leaves {published} to {size}");
-            LedgerError::Write {
-                origin: origin.clone(),
-                what,
-                source,
-            }
+            LedgerError::Write { origin: origin.clone(), what, source }
         })?;
-        store
-            .write(CHECKPOINT_PATH, newest.note().as_bytes())
-            .map_err(|source| LedgerError::Write {
-                origin,
-                what: CHECKPOINT_PATH.to_owned(),
-                source,
-            })?;
+        store.write(CHECKPOINT_PATH, newest.note().as_bytes()).map_err(|source| LedgerError::Write {
+            origin,
+            what: CHECKPOINT_PATH.to_owned(),
+            source,
+        })?;
         for tile in &self.finished {
             // Partial forms of a full tile are of no more use. One that cannot be removed does no harm.
             store.remove_dir(&tile.id.partials_dir()).ok();
@@ -196,10 +157,7 @@ impl<T: TileStore> Ledger<T> {
     /// The tiles that differ between the published tree and this one: finished ones, then the unfinished.
     fn changed_tiles(&self) -> Vec<(String, Vec<u8>)> {
         let (old, new) = (self.published.size().0, self.edge.size());
-        let finished = self
-            .finished
-            .iter()
-            .map(|tile| (tile.id.path(), encode(&tile.hashes)));
+        let finished = self.finished.iter().map(|tile| (tile.id.path(), encode(&tile.hashes)));
         let unfinished = (0..)
             .take_while(|level| hashes_at(*level, new) > 0)
             .filter(|level| hashes_at(*level, old) != hashes_at(*level, new))
@@ -213,21 +171,12 @@ impl<T: TileStore> Ledger<T> {
         let origin = || self.published.origin().clone();
         let size = self.edge.size().saturating_add(count);
         if size > MAX_TREE_SIZE {
-            return Err(LedgerError::TooLarge {
-                origin: origin(),
-                size,
-                limit: MAX_TREE_SIZE,
-            });
+            return Err(LedgerError::TooLarge { origin: origin(), size, limit: MAX_TREE_SIZE });
         }
         if size.saturating_sub(published) > MAX_UNCOMMITTED_LEAVES {
             let waiting = self.edge.size().saturating_sub(published);
             let limit = MAX_UNCOMMITTED_LEAVES;
-            return Err(LedgerError::TooManyUncommitted {
-                origin: origin(),
-                count,
-                waiting,
-                limit,
-            });
+            return Err(LedgerError::TooManyUncommitted { origin: origin(), count, waiting, limit });
         }
         Ok(())
     }
@@ -243,12 +192,7 @@ impl<T: TileStore> Ledger<T> {
         let (signed, found) = (self.published.root(), edge.root());
         if edge.size() == size.0 && found != signed {
             let origin = self.published.origin().clone();
-            return Err(LedgerError::Diverged {
-                origin,
-                size,
-                signed,
-                found,
-            });
+            return Err(LedgerError::Diverged { origin, size, signed, found });
         }
         self.edge = edge;
         Ok(())
@@ -257,17 +201,10 @@ impl<T: TileStore> Ledger<T> {
     /// The leaves between the published size and `size`, from memory.
     fn uncommitted(&self, size: TreeSize) -> Vec<LeafHash> {
         let published = self.published.size().0;
-        let in_memory = self
-            .finished
-            .iter()
-            .filter(|tile| tile.id.level == 0)
-            .flat_map(|tile| &tile.hashes);
+        let in_memory = self.finished.iter().filter(|tile| tile.id.level == 0).flat_map(|tile| &tile.hashes);
         let all = in_memory.chain(self.edge.level(0));
         let (skip, take) = (published % TILE_WIDTH, size.0 - published);
         let bounded = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        all.skip(bounded(skip))
-            .take(bounded(take))
-            .map(|hash| hash.to_leaf())
-            .collect()
+        all.skip(bounded(skip)).take(bounded(take)).map(|hash| hash.to_leaf()).collect()
     }
 }

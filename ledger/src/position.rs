@@ -38,10 +38,7 @@ impl Origin {
     /// When the name is empty, longer than 255 bytes, or has white space, control characters or a plus.
     pub fn new(name: &str) -> Result<Self, OriginError> {
         match name_fault(name) {
-            Some(reason) => Err(OriginError {
-                name: name.chars().take(64).collect(),
-                reason,
-            }),
+            Some(reason) => Err(OriginError { name: name.chars().take(64).collect(), reason }),
             None => Ok(Self(name.into())),
         }
     }

@@ -17,10 +17,7 @@ pub fn verify_inclusion(
     proof: &[TreeHash],
 ) -> Result<(), ProofError> {
     if index >= LeafIndex(size.0) || size.0 > MAX_TREE_SIZE {
-        return Err(ProofError::OutsideTree {
-            position: index.0,
-            size: size.0,
-        });
+        return Err(ProofError::OutsideTree { position: index.0, size: size.0 });
     }
     let proof = nodes(proof)?;
     tlog_tiles::check_record(&proof, size.0, root.to_node(), index.0, leaf.to_node())
@@ -40,10 +37,7 @@ pub fn verify_consistency(
     proof: &[TreeHash],
 ) -> Result<(), ProofError> {
     if old > new || new.0 > MAX_TREE_SIZE {
-        return Err(ProofError::OutsideTree {
-            position: old.0,
-            size: new.0,
-        });
+        return Err(ProofError::OutsideTree { position: old.0, size: new.0 });
     }
     let mismatch = |size: TreeSize, root| ProofError::Mismatch { size: size.0, root };
     if old.0 == 0 {
@@ -52,11 +46,7 @@ pub fn verify_consistency(
             return Err(mismatch(old, old_root));
         }
         let both_empty = new.0 > 0 || new_root == TreeHash::EMPTY_ROOT;
-        return if both_empty {
-            Ok(())
-        } else {
-            Err(mismatch(new, new_root))
-        };
+        return if both_empty { Ok(()) } else { Err(mismatch(new, new_root)) };
     }
     let proof = nodes(proof)?;
     tlog_tiles::check_tree(&proof, new.0, new_root.to_node(), old.0, old_root.to_node())
@@ -65,10 +55,7 @@ pub fn verify_consistency(
 
 fn nodes(proof: &[TreeHash]) -> Result<Vec<tlog_tiles::Hash>, ProofError> {
     if proof.len() > MAX_PROOF_HASHES {
-        return Err(ProofError::TooLong {
-            hashes: proof.len(),
-            limit: MAX_PROOF_HASHES,
-        });
+        return Err(ProofError::TooLong { hashes: proof.len(), limit: MAX_PROOF_HASHES });
     }
     Ok(proof.iter().map(|hash| hash.to_node()).collect())
 }
@@ -83,30 +70,12 @@ mod tests {
         let (leaf, root) = (leaf_hash(b"a"), TreeHash::of_leaf(leaf_hash(b"a")));
         let outside = |index, size| verify_inclusion(leaf, LeafIndex(index), TreeSize(size), root, &[]);
         assert!(outside(0, 1).is_ok());
-        for (index, size) in [
-            (0, 0),
-            (1, 1),
-            (u64::MAX, u64::MAX),
-            (0, u64::MAX),
-            (0, MAX_TREE_SIZE + 1),
-        ] {
-            assert_eq!(
-                outside(index, size),
-                Err(ProofError::OutsideTree {
-                    position: index,
-                    size
-                })
-            );
+        for (index, size) in [(0, 0), (1, 1), (u64::MAX, u64::MAX), (0, u64::MAX), (0, MAX_TREE_SIZE + 1)] {
+            assert_eq!(outside(index, size), Err(ProofError::OutsideTree { position: index, size }));
         }
         let long = vec![root; MAX_PROOF_HASHES + 1];
         let result = verify_inclusion(leaf, LeafIndex(0), TreeSize(2), root, &long);
-        assert_eq!(
-            result,
-            Err(ProofError::TooLong {
-                hashes: 65,
-                limit: 64
-            })
-        );
+        assert_eq!(result, Err(ProofError::TooLong { hashes: 65, limit: 64 }));
     }
 
     #[test]

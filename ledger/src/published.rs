@@ -38,23 +38,14 @@ impl<T: TileStore> PublishedTree<T> {
             Ok(note) => note,
             Err(source) => return Err(LedgerError::Read { origin, path, source }),
         };
-        let newest = match note
-            .map(|note| SignedCheckpoint::verify_for(&origin, &note, key))
-            .transpose()
-        {
+        let newest = match note.map(|note| SignedCheckpoint::verify_for(&origin, &note, key)).transpose() {
             Ok(newest) => newest,
             Err(source) => return Err(LedgerError::Checkpoint { origin, source }),
         };
         let head = newest.as_ref().map(SignedCheckpoint::checkpoint);
         let (size, root) = head.map_or((TreeSize(0), TreeHash::EMPTY_ROOT), |head| (head.size, head.root));
         let edge = read_edge(&origin, &tiles, size, root)?;
-        let tree = Self {
-            origin,
-            tiles,
-            newest,
-            edge,
-            cache: Mutex::default(),
-        };
+        let tree = Self { origin, tiles, newest, edge, cache: Mutex::default() };
         if let Some(last) = size.0.checked_sub(1) {
             // A tree that ends with a full tile has nothing of it at its edge: read it, so that it is known to be there.
             tree.reading(|tiles| tiles.tile(TileId::full(0, last / TILE_WIDTH)))?;
@@ -74,16 +65,12 @@ impl<T: TileStore> PublishedTree<T> {
 
     /// How many leaves are published.
     pub fn size(&self) -> TreeSize {
-        self.newest
-            .as_ref()
-            .map_or(TreeSize(0), |signed| signed.checkpoint().size)
+        self.newest.as_ref().map_or(TreeSize(0), |signed| signed.checkpoint().size)
     }
 
     /// The signed root.
     pub fn root(&self) -> TreeHash {
-        self.newest
-            .as_ref()
-            .map_or(TreeHash::EMPTY_ROOT, |signed| signed.checkpoint().root)
+        self.newest.as_ref().map_or(TreeHash::EMPTY_ROOT, |signed| signed.checkpoint().root)
     }
 
     /// The root when the log had `size` leaves.
@@ -127,9 +114,7 @@ impl<T: TileStore> PublishedTree<T> {
     /// When the leaf is not published, or a tile is not what was signed.
     pub fn stored_leaf_hash(&self, index: LeafIndex) -> Result<LeafHash, LedgerError> {
         self.require(index.0.saturating_add(1), self.size().0)?;
-        self.stored_leaves(index)
-            .next()
-            .unwrap_or_else(|| Err(self.not_published(index.0, self.size().0)))
+        self.stored_leaves(index).next().unwrap_or_else(|| Err(self.not_published(index.0, self.size().0)))
     }
 
     /// The signed hashes of all leaves from `from` on, in order, in constant memory. Comparing them with
@@ -192,19 +177,11 @@ impl<T: TileStore> PublishedTree<T> {
     }
 
     fn require(&self, position: u64, limit: u64) -> Result<(), LedgerError> {
-        if position <= limit {
-            Ok(())
-        } else {
-            Err(self.not_published(position, limit))
-        }
+        if position <= limit { Ok(()) } else { Err(self.not_published(position, limit)) }
     }
 
     fn not_published(&self, position: u64, size: u64) -> LedgerError {
-        LedgerError::NotPublished {
-            origin: self.origin.clone(),
-            position,
-            size: TreeSize(size),
-        }
+        LedgerError::NotPublished { origin: self.origin.clone(), position, size: TreeSize(size) }
     }
 }
 

@@ -15,10 +15,7 @@ impl Pyramid {
         let mut row = hashes;
         while row.len() > 1 {
             let (pairs, _) = row.as_chunks::<2>();
-            let above = pairs
-                .iter()
-                .map(|[left, right]| TreeHash::parent(*left, *right))
-                .collect();
+            let above = pairs.iter().map(|[left, right]| TreeHash::parent(*left, *right)).collect();
             rows.push(std::mem::replace(&mut row, above));
         }
         rows.push(row);
@@ -38,11 +35,7 @@ impl Pyramid {
 
     /// The hashes over the largest complete runs, left to right: together they cover everything once.
     pub(crate) fn peaks(&self) -> impl Iterator<Item = TreeHash> {
-        self.rows
-            .iter()
-            .rev()
-            .filter(|row| row.len() % 2 == 1)
-            .filter_map(|row| row.last().copied())
+        self.rows.iter().rev().filter(|row| row.len() % 2 == 1).filter_map(|row| row.last().copied())
     }
 }
 
@@ -58,14 +51,9 @@ mod tests {
         assert_eq!(pyramid.hashes(), hashes);
         let pair = TreeHash::parent(hashes[4], hashes[5]);
         assert_eq!(pyramid.node(1, 2), Some(pair));
-        assert_eq!(
-            (pyramid.node(1, 3), pyramid.node(2, 1), pyramid.node(3, 0)),
-            (None, None, None)
-        );
-        let left = TreeHash::parent(
-            TreeHash::parent(hashes[0], hashes[1]),
-            TreeHash::parent(hashes[2], hashes[3]),
-        );
+        assert_eq!((pyramid.node(1, 3), pyramid.node(2, 1), pyramid.node(3, 0)), (None, None, None));
+        let left =
+            TreeHash::parent(TreeHash::parent(hashes[0], hashes[1]), TreeHash::parent(hashes[2], hashes[3]));
         assert_eq!(pyramid.peaks().collect::<Vec<_>>(), [left, pair, hashes[6]]);
         assert_eq!(Pyramid::over(Vec::new()).peaks().count(), 0);
     }

@@ -28,10 +28,7 @@ impl CheckpointSigner {
     /// When `name` cannot stand in a signed note.
     pub fn from_seed(name: &str, seed: &[u8; SECRET_KEY_LENGTH]) -> Result<Self, KeyError> {
         if let Some(reason) = name_fault(name) {
-            return Err(KeyError::Name {
-                name: name.chars().take(64).collect(),
-                reason,
-            });
+            return Err(KeyError::Name { name: name.chars().take(64).collect(), reason });
         }
         let key = SigningKey::from_bytes(seed);
         let public = CheckpointKey::of_signer(name, &key.verifying_key())?;

@@ -31,20 +31,12 @@ pub(crate) const fn partial_width(level: u32, size: u64) -> u64 {
 
 impl TileId {
     pub(crate) const fn full(level: u32, index: u64) -> Self {
-        Self {
-            level,
-            index,
-            width: TILE_WIDTH,
-        }
+        Self { level, index, width: TILE_WIDTH }
     }
 
     /// The partial tile at the right edge of a tree of `size` leaves; its width is 0 when there is none.
     pub(crate) const fn at_edge(level: u32, size: u64) -> Self {
-        Self {
-            level,
-            index: hashes_at(level, size) / TILE_WIDTH,
-            width: partial_width(level, size),
-        }
+        Self { level, index: hashes_at(level, size) / TILE_WIDTH, width: partial_width(level, size) }
     }
 
     /// Like `tile/0/x001/x234/067`, and `tile/0/x001/x234/067.p/3` when partial.

@@ -29,9 +29,7 @@ impl TreeVerifier {
     /// # Errors
     /// When there are too many, or when they are of several logs.
     pub fn expecting(mut checkpoints: Vec<Checkpoint>) -> Result<Self, LedgerError> {
-        let mixed = checkpoints
-            .windows(2)
-            .any(|pair| matches!(pair, [a, b] if a.origin != b.origin));
+        let mixed = checkpoints.windows(2).any(|pair| matches!(pair, [a, b] if a.origin != b.origin));
         if mixed || checkpoints.len() > MAX_EXPECTED_CHECKPOINTS {
             return Err(LedgerError::Expectations {
                 count: checkpoints.len(),
@@ -39,10 +37,7 @@ impl TreeVerifier {
             });
         }
         checkpoints.sort_by_key(|checkpoint| checkpoint.size);
-        let mut verifier = Self {
-            edge: Edge::default(),
-            expected: checkpoints.into(),
-        };
+        let mut verifier = Self { edge: Edge::default(), expected: checkpoints.into() };
         verifier.compare()?;
         Ok(verifier)
     }
@@ -74,11 +69,7 @@ impl TreeVerifier {
         match self.expected.back() {
             Some(last) => {
                 let (origin, signed) = (last.origin.clone(), last.size);
-                Err(LedgerError::LeavesMissing {
-                    origin,
-                    signed,
-                    found: self.size(),
-                })
+                Err(LedgerError::LeavesMissing { origin, signed, found: self.size() })
             }
             None => Ok(self.size()),
         }

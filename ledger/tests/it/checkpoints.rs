@@ -26,16 +26,9 @@ fn the_note_has_the_public_format() {
 fn another_key_is_refused_also_under_the_same_name() {
     let tiles = log_of(5, &[]);
     for (name, seed) in [("test.local", 1), ("other.local", 42)] {
-        let stranger = CheckpointSigner::from_seed(name, &[seed; 32])
-            .unwrap()
-            .public_key()
-            .clone();
+        let stranger = CheckpointSigner::from_seed(name, &[seed; 32]).unwrap().public_key().clone();
         let opened = Ledger::open(origin(), tiles.clone(), stranger);
-        let Err(LedgerError::Checkpoint {
-            source: CheckpointError::NotSigned { .. },
-            ..
-        }) = opened
-        else {
+        let Err(LedgerError::Checkpoint { source: CheckpointError::NotSigned { .. }, .. }) = opened else {
             panic!("{name}: {opened:?}")
         };
     }
@@ -45,10 +38,7 @@ fn another_key_is_refused_also_under_the_same_name() {
 fn the_checkpoint_of_another_shard_is_refused() {
     let other = Origin::new("test.local/ambit.events/1").unwrap();
     let opened = PublishedTree::open(other, log_of(5, &[]), &key());
-    let Err(LedgerError::Checkpoint {
-        source: CheckpointError::OtherOrigin { found, .. },
-        ..
-    }) = opened
+    let Err(LedgerError::Checkpoint { source: CheckpointError::OtherOrigin { found, .. }, .. }) = opened
     else {
         panic!("{opened:?}")
     };
@@ -83,19 +73,10 @@ fn public_keys_round_trip_and_damaged_ones_are_refused() {
         text.strip_suffix(|_: char| true).unwrap(),
         other_hash.as_str(),
     ] {
-        assert!(
-            matches!(bad.parse::<CheckpointKey>(), Err(KeyError::PublicKey { .. })),
-            "{bad}"
-        );
+        assert!(matches!(bad.parse::<CheckpointKey>(), Err(KeyError::PublicKey { .. })), "{bad}");
     }
     for bad in ["", "a b", "a+b"] {
-        assert!(
-            matches!(
-                CheckpointSigner::from_seed(bad, &[1; 32]),
-                Err(KeyError::Name { .. })
-            ),
-            "{bad}"
-        );
+        assert!(matches!(CheckpointSigner::from_seed(bad, &[1; 32]), Err(KeyError::Name { .. })), "{bad}");
     }
 }
 
@@ -114,9 +95,6 @@ fn the_size_and_the_origin_of_a_checkpoint_are_bounded() {
         let mut note = signed_note::Note::new(text.as_bytes(), &[]).unwrap();
         note.add_sigs(&[&signer() as &dyn Signer]).unwrap();
         let result = SignedCheckpoint::verify(&note.to_bytes(), &key());
-        assert!(
-            matches!(result, Err(CheckpointError::Malformed { .. })),
-            "{text:?}: {result:?}"
-        );
+        assert!(matches!(result, Err(CheckpointError::Malformed { .. })), "{text:?}: {result:?}");
     }
 }

@@ -28,10 +28,7 @@ fn a_key_is_made_once_with_mode_0600_and_found_again() {
     assert_eq!(again.public_key(), signer.public_key());
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.starts_with("PRIVATE+KEY+test.local+"));
-    assert!(
-        signed_note::StandardSigner::new(text.trim_end()).is_ok(),
-        "other tools read the same file"
-    );
+    assert!(signed_note::StandardSigner::new(text.trim_end()).is_ok(), "other tools read the same file");
     let elsewhere = tempfile::tempdir().unwrap();
     assert_ne!(made(elsewhere.path()).1.public_key(), signer.public_key());
 }
@@ -43,16 +40,8 @@ fn a_key_others_can_read_is_refused_with_the_command_that_mends_it() {
     for mode in [0o640, 0o604, 0o660, 0o601, 0o644, 0o666, 0o620] {
         set_mode(&path, mode);
         let error = CheckpointSigner::load_or_create(&path, NAME).unwrap_err();
-        assert!(
-            matches!(error, KeyError::Exposed { mode: found, .. } if found == mode),
-            "{error:?}"
-        );
-        assert!(
-            error
-                .to_string()
-                .contains(&format!("chmod 600 {}", path.display())),
-            "{error}"
-        );
+        assert!(matches!(error, KeyError::Exposed { mode: found, .. } if found == mode), "{error:?}");
+        assert!(error.to_string().contains(&format!("chmod 600 {}", path.display())), "{error}");
     }
     set_mode(&path, 0o400);
     CheckpointSigner::load(&path, NAME).unwrap();
@@ -86,9 +75,8 @@ fn a_damaged_or_foreign_key_is_an_error_and_stays_where_it_is() {
 fn many_starting_at_once_agree_on_one_key() {
     let dir = tempfile::tempdir().unwrap();
     let keys: Vec<String> = std::thread::scope(|scope| {
-        let makers: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| made(dir.path()).1.public_key().to_string()))
-            .collect();
+        let makers: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| made(dir.path()).1.public_key().to_string())).collect();
         makers.into_iter().map(|maker| maker.join().unwrap()).collect()
     });
     assert!(keys.windows(2).all(|pair| pair[0] == pair[1]), "{keys:?}");
@@ -99,8 +87,5 @@ fn nothing_that_prints_a_signer_prints_the_secret() {
     let signer = CheckpointSigner::from_seed(NAME, &[7; 32]).unwrap();
     let shown = format!("{signer:?} {signer:#?}");
     assert!(shown.contains(&signer.public_key().to_string()));
-    assert!(
-        !shown.contains("PRIVATE") && !shown.contains("BwcHBwcH"),
-        "{shown}"
-    );
+    assert!(!shown.contains("PRIVATE") && !shown.contains("BwcHBwcH"), "{shown}");
 }

@@ -21,11 +21,7 @@ fn every_leaf_of_every_size_proves_and_under_no_other_root() {
     let all = leaves(LARGEST);
     for size in 1..=LARGEST {
         let root = tree.root_at(TreeSize(size)).unwrap();
-        assert_eq!(
-            root,
-            root_by_definition(&all[..usize::try_from(size).unwrap()]),
-            "size {size}"
-        );
+        assert_eq!(root, root_by_definition(&all[..usize::try_from(size).unwrap()]), "size {size}");
         for index in 0..size {
             let leaf = all[usize::try_from(index).unwrap()];
             let proof = tree.inclusion_proof(LeafIndex(index), TreeSize(size)).unwrap();
@@ -40,10 +36,8 @@ fn every_leaf_of_every_size_proves_and_under_no_other_root() {
 #[test]
 fn the_same_proofs_come_from_a_log_that_was_committed_leaf_by_leaf() {
     let commits: Vec<u64> = (1..LARGEST).collect();
-    let (at_once, one_by_one) = (
-        published(log_of(LARGEST, &[])).unwrap(),
-        published(log_of(LARGEST, &commits)).unwrap(),
-    );
+    let (at_once, one_by_one) =
+        (published(log_of(LARGEST, &[])).unwrap(), published(log_of(LARGEST, &commits)).unwrap());
     assert_eq!(at_once.checkpoint(), one_by_one.checkpoint());
     for index in 0..LARGEST {
         let proof =
@@ -55,24 +49,17 @@ fn the_same_proofs_come_from_a_log_that_was_committed_leaf_by_leaf() {
 #[test]
 fn consistency_holds_for_all_pairs_and_fails_for_any_flipped_hash() {
     let tree = published(log_of(64, &[])).unwrap();
-    let roots: Vec<TreeHash> = (0..=64)
-        .map(|size| tree.root_at(TreeSize(size)).unwrap())
-        .collect();
+    let roots: Vec<TreeHash> = (0..=64).map(|size| tree.root_at(TreeSize(size)).unwrap()).collect();
     for new in 0..=64 {
         for old in 0..=new {
-            let (old_root, new_root) = (
-                roots[usize::try_from(old).unwrap()],
-                roots[usize::try_from(new).unwrap()],
-            );
+            let (old_root, new_root) =
+                (roots[usize::try_from(old).unwrap()], roots[usize::try_from(new).unwrap()]);
             let (old, new) = (TreeSize(old), TreeSize(new));
             let proof = tree.consistency_proof(old, new).unwrap();
             verify_consistency(old, old_root, new, new_root, &proof).unwrap();
             let bit = usize::try_from((old.0 * 65 + new.0) % 256).unwrap();
             let wrong = |hash: TreeHash| TreeHash::from_bytes(flipped(hash.as_bytes(), bit));
-            assert!(
-                verify_consistency(old, wrong(old_root), new, new_root, &proof).is_err(),
-                "{old} {new}"
-            );
+            assert!(verify_consistency(old, wrong(old_root), new, new_root, &proof).is_err(), "{old} {new}");
             // An empty log says nothing about what comes after it.
             if old.0 > 0 {
                 assert!(
@@ -96,10 +83,7 @@ fn consistency_holds_for_all_pairs_and_fails_for_any_flipped_hash() {
 fn what_is_not_published_is_not_proven() {
     let tree = published(log_of(10, &[])).unwrap();
     let refused = |result: Result<Vec<TreeHash>, LedgerError>| {
-        assert!(
-            matches!(result, Err(LedgerError::NotPublished { .. })),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(LedgerError::NotPublished { .. })), "{result:?}");
     };
     refused(tree.inclusion_proof(LeafIndex(0), TreeSize(11)));
     refused(tree.inclusion_proof(LeafIndex(5), TreeSize(5)));
@@ -119,19 +103,7 @@ fn trees_of_three_tile_levels_prove_at_their_seams() {
     for at in [1, 255, 256, 257, 65_279, 65_535, 65_536, 65_537, size] {
         let root = root_by_definition(&all[..usize::try_from(at).unwrap()]);
         assert_eq!(tree.root_at(TreeSize(at)).unwrap(), root, "size {at}");
-        for index in [
-            0,
-            1,
-            255,
-            256,
-            511,
-            32_768,
-            65_279,
-            65_280,
-            65_535,
-            65_536,
-            size - 1,
-        ] {
+        for index in [0, 1, 255, 256, 511, 32_768, 65_279, 65_280, 65_535, 65_536, size - 1] {
             if index < at {
                 let proof = tree.inclusion_proof(LeafIndex(index), TreeSize(at)).unwrap();
                 let leaf = all[usize::try_from(index).unwrap()];

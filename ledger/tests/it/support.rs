@@ -94,11 +94,7 @@ pub(crate) struct DyingTiles {
 
 impl DyingTiles {
     pub(crate) fn new(disk: Arc<MemoryTiles>, writes: u64, last: LastWrite) -> Self {
-        Self {
-            disk,
-            left: AtomicU64::new(writes),
-            last,
-        }
+        Self { disk, left: AtomicU64::new(writes), last }
     }
 }
 
@@ -152,10 +148,7 @@ impl TileStore for CheckpointFirst {
 
     fn write_all(&self, files: &[(String, Vec<u8>)]) -> io::Result<()> {
         self.told.store(files.len(), Ordering::Relaxed);
-        files
-            .iter()
-            .take(self.tiles)
-            .try_for_each(|(path, bytes)| self.disk.write(path, bytes))
+        files.iter().take(self.tiles).try_for_each(|(path, bytes)| self.disk.write(path, bytes))
     }
 
     fn remove_dir(&self, dir: &str) -> io::Result<()> {

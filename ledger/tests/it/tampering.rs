@@ -21,9 +21,7 @@ fn a_changed_tile_at_the_edge_is_found_on_opening() {
     let tiles = log_of(SIZE, &[]);
     for path in ["tile/0/257.p/208", "tile/1/001.p/1", "tile/2/000.p/1"] {
         let opened = open(with_flipped_bit(&tiles, path, 5));
-        let Err(LedgerError::BadTile { path: named, .. }) = opened else {
-            panic!("{path}: {opened:?}")
-        };
+        let Err(LedgerError::BadTile { path: named, .. }) = opened else { panic!("{path}: {opened:?}") };
         assert!(named.contains(path), "{named}");
     }
 }
@@ -48,15 +46,11 @@ fn a_changed_full_tile_gives_an_error_that_names_it_and_no_proof() {
             }
         }
         let elsewhere = ((number + 3) % 250) * 256;
-        tree.inclusion_proof(LeafIndex(elsewhere), TreeSize(SIZE))
-            .unwrap();
+        tree.inclusion_proof(LeafIndex(elsewhere), TreeSize(SIZE)).unwrap();
     }
     let tree = published(with_flipped_bit(&tiles, "tile/1/000", 32 * 200)).unwrap();
     let answer = tree.inclusion_proof(LeafIndex(9), TreeSize(SIZE));
-    assert!(
-        matches!(&answer, Err(LedgerError::BadTile { path, .. }) if path == "tile/1/000"),
-        "{answer:?}"
-    );
+    assert!(matches!(&answer, Err(LedgerError::BadTile { path, .. }) if path == "tile/1/000"), "{answer:?}");
 }
 
 #[test]
@@ -69,10 +63,7 @@ fn shortened_and_lengthened_tiles_are_refused() {
             bytes.resize(length, 0);
             copy.write(path, &bytes).unwrap();
             let answer = published(copy).and_then(|tree| tree.check_tiles());
-            assert!(
-                matches!(answer, Err(LedgerError::BadTile { .. })),
-                "{path} of {length}: {answer:?}"
-            );
+            assert!(matches!(answer, Err(LedgerError::BadTile { .. })), "{path} of {length}: {answer:?}");
         }
     }
 }
@@ -83,10 +74,7 @@ fn a_changed_checkpoint_is_refused_wherever_the_bit_is() {
     let note = tiles.read(CHECKPOINT_PATH).unwrap().unwrap();
     for byte in 0..note.len() {
         let opened = open(with_flipped_bit(&tiles, CHECKPOINT_PATH, byte));
-        assert!(
-            matches!(opened, Err(LedgerError::Checkpoint { .. })),
-            "byte {byte}: {opened:?}"
-        );
+        assert!(matches!(opened, Err(LedgerError::Checkpoint { .. })), "byte {byte}: {opened:?}");
     }
     for garbage in [&b""[..], b"\n", b"\xff\xfe", &vec![b'a'; 70_000]] {
         let copy = copy_of(&tiles);
@@ -101,15 +89,10 @@ fn stored_leaf_hashes_name_the_first_altered_event() {
     let mut events = leaves(1_000);
     events[613] = ambit_ledger::leaf_hash(b"altered in the table");
     events[800] = ambit_ledger::leaf_hash(b"altered too");
-    let first = tree
-        .stored_leaves(LeafIndex(0))
-        .zip(&events)
-        .position(|(stored, event)| stored.unwrap() != *event);
+    let first =
+        tree.stored_leaves(LeafIndex(0)).zip(&events).position(|(stored, event)| stored.unwrap() != *event);
     assert_eq!(first, Some(613));
-    let rest: Vec<_> = tree
-        .stored_leaves(LeafIndex(601))
-        .collect::<Result<_, _>>()
-        .unwrap();
+    let rest: Vec<_> = tree.stored_leaves(LeafIndex(601)).collect::<Result<_, _>>().unwrap();
     assert_eq!(rest, leaves(1_000)[601..]);
     assert_eq!(tree.stored_leaves(LeafIndex(1_000)).count(), 0);
     assert_eq!(tree.stored_leaf_hash(LeafIndex(999)).unwrap(), leaves(1_000)[999]);

@@ -6,16 +6,8 @@ use ambit_ledger::{
 
 use crate::support::{open, root_by_definition, signer};
 
-const RECORDS: [&str; 8] = [
-    "",
-    "00",
-    "10",
-    "2021",
-    "3031",
-    "40414243",
-    "5051525354555657",
-    "606162636465666768696a6b6c6d6e6f",
-];
+const RECORDS: [&str; 8] =
+    ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
 
 const ROOTS: [&str; 9] = [
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -30,10 +22,7 @@ const ROOTS: [&str; 9] = [
 ];
 
 fn records() -> Vec<LeafHash> {
-    RECORDS
-        .iter()
-        .map(|record| leaf_hash(&hex::decode(record).unwrap()))
-        .collect()
+    RECORDS.iter().map(|record| leaf_hash(&hex::decode(record).unwrap())).collect()
 }
 
 fn root(size: u64) -> TreeHash {
@@ -51,10 +40,7 @@ fn roots_of_every_prefix() {
     for (size, leaf) in (1..).zip(records()) {
         ledger.append(&[leaf]).unwrap();
         assert_eq!(ledger.root(), root(size), "size {size}");
-        assert_eq!(
-            ledger.root(),
-            root_by_definition(&records()[..usize::try_from(size).unwrap()])
-        );
+        assert_eq!(ledger.root(), root_by_definition(&records()[..usize::try_from(size).unwrap()]));
     }
 }
 
@@ -81,18 +67,12 @@ fn proofs_are_the_published_ones() {
         "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
         "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
     ]);
-    assert_eq!(
-        tree.consistency_proof(TreeSize(6), TreeSize(8)).unwrap(),
-        from_six
-    );
+    assert_eq!(tree.consistency_proof(TreeSize(6), TreeSize(8)).unwrap(), from_six);
     verify_consistency(TreeSize(6), root(6), TreeSize(8), root(8), &from_six).unwrap();
     let from_two = hashes(&[
         "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
         "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
     ]);
-    assert_eq!(
-        tree.consistency_proof(TreeSize(2), TreeSize(5)).unwrap(),
-        from_two
-    );
+    assert_eq!(tree.consistency_proof(TreeSize(2), TreeSize(5)).unwrap(), from_two);
     verify_consistency(TreeSize(2), root(2), TreeSize(5), root(5), &from_two).unwrap();
 }
