@@ -1,1 +1,20 @@
-//! Written next.
+//! Kafka as the rest of Ambit sees it: three topics, a producer that does not lose, a consumer of shards that starts
+//! where its owner says.
+//!
+//! Positions of truth lie elsewhere (the Delta commit, a snapshot, the outbox); what is committed to Kafka is a hint
+//! for lag monitors and is never read back (INVARIANT L-3). Kafka transactions are not used: ids are stable and
+//! whoever reads drops what it has seen.
+
+mod consumer;
+mod error;
+mod options;
+mod producer;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod topics;
+
+pub use consumer::{Batch, FailureKind, Profile, ShardConsumer, ShardFailure, StartAt};
+pub use error::Error;
+pub use options::KafkaOptions;
+pub use producer::{Linger, Pending, Producer};
+pub use topics::ensure_topics;

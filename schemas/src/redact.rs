@@ -85,13 +85,14 @@ pub fn redact(value: &mut Value, key: &RedactionKey) -> u64 {
 
 fn redact_field(name: &str, field: &mut Value, key: &RedactionKey) -> u64 {
     let plain: String = name.chars().filter(|c| !matches!(c, '-' | '_')).collect::<String>().to_lowercase();
-    match field {
-        Value::String(text) if SECRET_NAMES.contains(&plain.as_str()) && !text.is_empty() => {
-            *text = key.replace(text);
-            1
-        }
-        _ => redact(field, key),
+    if SECRET_NAMES.contains(&plain.as_str())
+        && let Value::String(text) = field
+        && !text.is_empty()
+    {
+        *text = key.replace(text);
+        return 1;
     }
+    redact(field, key)
 }
 
 fn redact_text(text: &mut String, key: &RedactionKey) -> u64 {

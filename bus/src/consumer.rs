@@ -1,0 +1,338 @@
+//! The consumer of shards. It blocks and lives on a thread of its own; records come in Kafka's order per shard, each
+//! shard from where its owner says.
+
+#![allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's error codes are an open list")]
+
+use crate::error::Error;
+use crate::options::KafkaOptions;
+use ambit_schemas::{Record, Shard, Topic};
+use bytes::Bytes;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::{ClientConfig, Offset, Timestamp, TopicPartitionList};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a commit of positions to Kafka, or a question about them, may take.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a consumer is tuned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Large fetches: ingest.
+    Throughput,
+    /// Records as soon as they are there: judgement and consequence.
+    Latency,
+}
+
+/// Where to read a shard from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartAt {
+    /// From the earliest record that Kafka has.
+    Earliest,
+    /// From this offset. If Kafka no longer has it, the shard fails ([`FailureKind::OutOfRange`]).
+    Offset(u64),
+}
+
+/// Why a shard cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Kafka no longer has the wanted offset, or does not have it yet (INVARIANT L-4).
+    OutOfRange,
+    /// A batch does not agree with its checksum.
+    Corrupt,
+    /// Anything else; librdkafka tries again by itself.
+    Other,
+}
+
+/// A shard that cannot be read.
+#[derive(Debug, Clone)]
+pub struct ShardFailure {
+    /// The shard; absent when Kafka did not say which.
+    pub shard: Option<Shard>,
+    /// Why.
+    pub kind: FailureKind,
+    /// What Kafka said.
+    pub detail: String,
+}
+
+/// What one poll gave.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Shards that are ours from here on.
+    pub assigned: Vec<Shard>,
+    /// Shards that are no longer ours: what was buffered of them must not be committed.
+    pub revoked: Vec<Shard>,
+    /// Records, in order within each shard.
+    pub records: Vec<Record>,
+    /// Shards that cannot be read.
+    pub failures: Vec<ShardFailure>,
+}
+
+type Positions = Box<dyn Fn(Shard) -> StartAt + Send + Sync>;
+
+struct Context {
+    positions: Positions,
+    changes: Mutex<Changes>,
+}
+
+#[derive(Default)]
+struct Changes {
+    assigned: Vec<Shard>,
+    revoked: Vec<Shard>,
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        // Lost connections come by themselves and go by themselves; what must be told surfaces in the lag and in poll.
+        tracing::debug!(%error, reason, "kafka client");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let shards = shards_of(list);
+        let result = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.set_positions(list);
+            // Before the first record can come: whoever polls learns of the assignment first.
+            self.changes().assigned.extend(&shards);
+            if cooperative { consumer.incremental_assign(list) } else { consumer.assign(list) }
+        } else {
+            self.changes().revoked.extend(&shards);
+            if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() }
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, "a change of shards was not taken by the client");
+        }
+    }
+}
+
+impl Context {
+    fn changes(&self) -> std::sync::MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// INVARIANT L-3: the start comes from whoever owns durable data, not from Kafka's committed offsets.
+    fn set_positions(&self, list: &mut TopicPartitionList) {
+        for shard in shards_of(list) {
+            let offset = match (self.positions)(shard) {
+                StartAt::Earliest => Offset::Beginning,
+                StartAt::Offset(offset) => Offset::Offset(offset.cast_signed()),
+            };
+            let set = list.set_partition_offset(shard.topic.name(), shard.partition.cast_signed(), offset);
+            if let Err(error) = set {
+                tracing::error!(%error, %shard, "the start of a shard could not be set");
+            }
+        }
+    }
+}
+
+fn shards_of(list: &TopicPartitionList) -> Vec<Shard> {
+    list.elements().iter().filter_map(|element| shard(element.topic(), element.partition())).collect()
+}
+
+fn shard(topic: &str, partition: i32) -> Option<Shard> {
+    Some(Shard::new(Topic::from_name(topic)?, partition.cast_unsigned()))
+}
+
+/// A member of a consumer group that reads shards.
+pub struct ShardConsumer {
+    inner: BaseConsumer<Context>,
+}
+
+impl fmt::Debug for ShardConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardConsumer").finish_non_exhaustive()
+    }
+}
+
+impl ShardConsumer {
+    /// Joins a group. `positions` is asked at every assignment; it may block, but not for longer than the group's
+    /// patience (`max.poll.interval.ms`, five minutes).
+    pub fn subscribe(
+        options: &KafkaOptions,
+        group: &str,
+        client_id: &str,
+        topics: &[Topic],
+        profile: Profile,
+        positions: Positions,
+    ) -> Result<Self, Error> {
+        let mut config = options.client(client_id)?;
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("check.crcs", "true")
+            .set("isolation.level", "read_committed")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "1000")
+            .set("fetch.error.backoff.ms", "100")
+            .set("enable.partition.eof", "false");
+        tune(&mut config, profile);
+        let context = Context { positions, changes: Mutex::default() };
+        let inner: BaseConsumer<Context> = config.create_with_context(context).map_err(Error::Client)?;
+        let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
+        inner.subscribe(&names).map_err(Error::Consume)?;
+        Ok(Self { inner })
+    }
+
+    /// Waits up to `timeout` for the first record, then takes what is there, up to `max_records`.
+    pub fn poll(&mut self, timeout: Duration, max_records: usize) -> Result<Batch, Error> {
+        let mut batch = Batch::default();
+        let mut wait = timeout;
+        while batch.records.len() < max_records {
+            let Some(polled) = self.inner.poll(wait) else { break };
+            wait = Duration::ZERO;
+            self.take_changes(&mut batch);
+            match polled {
+                Ok(message) => batch.records.extend(record_of(&message)),
+                Err(error) => batch.failures.push(failure_of(error)?),
+            }
+        }
+        self.take_changes(&mut batch);
+        Ok(batch)
+    }
+
+    /// Moves changes of assignment into the batch. Records of shards that were taken away are dropped: they belong
+    /// to another member now.
+    fn take_changes(&self, batch: &mut Batch) {
+        let changes = std::mem::take(&mut *self.inner.context().changes());
+        if !changes.revoked.is_empty() {
+            batch.records.retain(|record| !changes.revoked.contains(&record.shard));
+            batch.assigned.retain(|shard| !changes.revoked.contains(shard));
+        }
+        batch.revoked.extend(changes.revoked);
+        batch.assigned.extend(changes.assigned);
+    }
+
+    /// Tells Kafka how far a shard's data is durable, for lag monitors. Errors are of no consequence.
+    pub fn commit_hint(&self, positions: &[(Shard, u64)]) {
+        if positions.is_empty() {
+            return;
+        }
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for (shard, next) in positions {
+            let offset = Offset::Offset(next.cast_signed());
+            if list.add_partition_offset(shard.topic.name(), shard.partition.cast_signed(), offset).is_err() {
+                return;
+            }
+        }
+        if let Err(error) = self.inner.commit(&list, CommitMode::Async) {
+            tracing::debug!(%error, "positions were not noted in Kafka");
+        }
+    }
+
+    /// Stops fetching shards while their owner cannot keep up.
+    pub fn pause(&self, shards: &[Shard]) -> Result<(), Error> {
+        self.inner.pause(&list_of(shards)).map_err(Error::Consume)
+    }
+
+    /// Fetches them again.
+    pub fn resume(&self, shards: &[Shard]) -> Result<(), Error> {
+        self.inner.resume(&list_of(shards)).map_err(Error::Consume)
+    }
+
+    /// Reads a shard again from another place.
+    pub fn seek(&self, shard: Shard, start: StartAt) -> Result<(), Error> {
+        let offset = match start {
+            StartAt::Earliest => Offset::Beginning,
+            StartAt::Offset(offset) => Offset::Offset(offset.cast_signed()),
+        };
+        self.inner
+            .seek(shard.topic.name(), shard.partition.cast_signed(), offset, ASK_TIMEOUT)
+            .map_err(Error::Consume)
+    }
+
+    /// The first offset that Kafka has of a shard, and the first that it does not have yet.
+    pub fn watermarks(&self, shard: Shard) -> Result<(u64, u64), Error> {
+        let (low, high) = self
+            .inner
+            .fetch_watermarks(shard.topic.name(), shard.partition.cast_signed(), ASK_TIMEOUT)
+            .map_err(Error::Consume)?;
+        Ok((low.cast_unsigned(), high.cast_unsigned()))
+    }
+}
+
+fn list_of(shards: &[Shard]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(shards.len());
+    for shard in shards {
+        list.add_partition(shard.topic.name(), shard.partition.cast_signed());
+    }
+    list
+}
+
+/// Settings of the two profiles.
+fn tune(config: &mut ClientConfig, profile: Profile) {
+    let settings: &[(&str, &str)] = match profile {
+        Profile::Throughput => &[
+            ("fetch.min.bytes", "65536"),
+            ("fetch.wait.max.ms", "50"),
+            ("fetch.message.max.bytes", "4194304"),
+            ("fetch.max.bytes", "67108864"),
+            ("queued.min.messages", "100000"),
+            ("queued.max.messages.kbytes", "65536"),
+            // The default of one second is a cliff in the tail as soon as the local queue is full.
+            ("fetch.queue.backoff.ms", "20"),
+        ],
+        Profile::Latency => &[
+            ("fetch.min.bytes", "1"),
+            ("fetch.wait.max.ms", "10"),
+            ("fetch.max.bytes", "67108864"),
+            ("queued.min.messages", "20000"),
+            ("queued.max.messages.kbytes", "65536"),
+            ("fetch.queue.backoff.ms", "5"),
+        ],
+    };
+    for (name, value) in settings {
+        config.set(*name, *value);
+    }
+    // One record must fit into a fetch whatever the profile.
+    config.set("receive.message.max.bytes", "134217728");
+}
+
+fn record_of(message: &BorrowedMessage<'_>) -> Option<Record> {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        headers
+            .iter()
+            .map(|header| (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default())))
+            .collect()
+    });
+    let timestamp_us = match message.timestamp() {
+        Timestamp::CreateTime(millis) | Timestamp::LogAppendTime(millis) => {
+            millis.max(0).saturating_mul(1_000)
+        }
+        Timestamp::NotAvailable => 0,
+    };
+    Some(Record {
+        shard: shard(message.topic(), message.partition())?,
+        offset: message.offset().cast_unsigned(),
+        timestamp_us,
+        key: message.key().map(Bytes::copy_from_slice),
+        headers,
+        value: message.payload().map(Bytes::copy_from_slice),
+    })
+}
+
+/// An error of one shard is for its owner to judge; an error of the client ends the loop.
+fn failure_of(error: KafkaError) -> Result<ShardFailure, Error> {
+    let code = match &error {
+        KafkaError::MessageConsumption(code) | KafkaError::MessageConsumptionFatal(code) => *code,
+        _ => return Err(Error::Consume(error)),
+    };
+    if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
+        return Err(Error::Consume(error));
+    }
+    let kind = match code {
+        RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => FailureKind::OutOfRange,
+        RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage => FailureKind::Corrupt,
+        _ => FailureKind::Other,
+    };
+    Ok(ShardFailure { shard: None, kind, detail: error.to_string() })
+}

@@ -1,0 +1,65 @@
+//! What can go wrong between us and Kafka.
+
+use ambit_schemas::Topic;
+use rdkafka::error::KafkaError;
+
+/// What can go wrong between us and Kafka.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A property that would break a guarantee.
+    #[error("`kafka.properties` must not set `{0}`: Ambit's guarantees depend on its own value")]
+    ReservedProperty(String),
+    /// librdkafka refused the configuration.
+    #[error("the Kafka client cannot be set up: check `kafka.properties`")]
+    Client(#[source] KafkaError),
+    /// The brokers do not answer.
+    #[error(
+        "Kafka at {servers} does not answer: check that it runs and that `kafka.bootstrap_servers` is right"
+    )]
+    Unreachable {
+        /// Where we tried.
+        servers: String,
+        /// Why.
+        #[source]
+        cause: KafkaError,
+    },
+    /// A topic could not be created.
+    #[error("topic {topic} cannot be created: {why}")]
+    CreateTopic {
+        /// The topic.
+        topic: Topic,
+        /// What Kafka said.
+        why: String,
+    },
+    /// A topic exists with another number of partitions.
+    #[error(
+        "topic {topic} has {found} partitions, the configuration says {expected}: set `kafka.partitions = {found}` \
+         (a shard's history cannot be split)"
+    )]
+    Partitions {
+        /// The topic.
+        topic: Topic,
+        /// What the configuration says.
+        expected: u32,
+        /// What Kafka has.
+        found: usize,
+    },
+    /// A record could not be handed to Kafka, or Kafka did not take it.
+    #[error("a record for {topic} did not reach Kafka: check that the brokers run and have room")]
+    Produce {
+        /// The topic.
+        topic: Topic,
+        /// Why.
+        #[source]
+        cause: KafkaError,
+    },
+    /// The producer was shut down while a record was under way.
+    #[error("a record for {topic} was still under way when the producer was shut down")]
+    Abandoned {
+        /// The topic.
+        topic: Topic,
+    },
+    /// The consumer cannot go on.
+    #[error("records cannot be read from Kafka")]
+    Consume(#[source] KafkaError),
+}

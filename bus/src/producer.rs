@@ -1,0 +1,158 @@
+//! The producer: idempotent, acknowledged by all replicas, bounded.
+
+use crate::error::Error;
+use crate::options::KafkaOptions;
+use ambit_schemas::limits::RECORD_BYTES_MAX;
+use ambit_schemas::{Outgoing, Shard, Topic};
+use bytes::Bytes;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::future_producer::DeliveryFuture;
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::types::RDKafkaErrorCode;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Most records that wait for Kafka in one producer.
+const QUEUE_RECORDS_MAX: &str = "100000";
+/// Most bytes that wait for Kafka in one producer, in KiB.
+const QUEUE_KIBIBYTES_MAX: &str = "131072";
+/// How long a record may wait for Kafka before it counts as failed.
+const DELIVERY_TIMEOUT_MS: &str = "60000";
+/// How long to wait before a full queue is tried again.
+const QUEUE_PAUSE: Duration = Duration::from_millis(2);
+
+/// How long records may wait for company.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linger {
+    /// Not at all: a finding must reach enforcement at once.
+    None,
+    /// For a few milliseconds: larger batches, more throughput.
+    Throughput,
+}
+
+/// Sends records to Kafka. A cheap clone.
+#[derive(Clone)]
+pub struct Producer {
+    inner: FutureProducer,
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("in_flight", &self.inner.in_flight_count()).finish()
+    }
+}
+
+impl Producer {
+    /// A producer. Connects when it is first used.
+    pub fn new(options: &KafkaOptions, client_id: &str, linger: Linger) -> Result<Self, Error> {
+        let mut config = options.client(client_id)?;
+        config
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("compression.type", "lz4")
+            .set("partitioner", "murmur2_random")
+            .set("message.max.bytes", (RECORD_BYTES_MAX + 2_048).to_string())
+            .set("message.timeout.ms", DELIVERY_TIMEOUT_MS)
+            .set("queue.buffering.max.messages", QUEUE_RECORDS_MAX)
+            .set("queue.buffering.max.kbytes", QUEUE_KIBIBYTES_MAX)
+            .set(
+                "linger.ms",
+                match linger {
+                    Linger::None => "0",
+                    Linger::Throughput => "10",
+                },
+            );
+        Ok(Self { inner: config.create().map_err(Error::Client)? })
+    }
+
+    /// Sends a record and waits until Kafka has it: where it stands.
+    pub async fn send(&self, outgoing: Outgoing) -> Result<(Shard, u64), Error> {
+        self.send_raw(outgoing.topic, Some(&outgoing.key), &outgoing.headers, Some(&outgoing.value)).await
+    }
+
+    /// Sends any bytes, also what is no event: for tests of what bad producers do.
+    pub async fn send_raw(
+        &self,
+        topic: Topic,
+        key: Option<&[u8]>,
+        headers: &[(String, Bytes)],
+        value: Option<&[u8]>,
+    ) -> Result<(Shard, u64), Error> {
+        loop {
+            match self.try_enqueue(topic, key, headers, value)? {
+                Some(pending) => return pending.await,
+                None => tokio::time::sleep(QUEUE_PAUSE).await,
+            }
+        }
+    }
+
+    /// Hands a record over and returns at once; the result says when Kafka has it. Blocks for a moment when the queue
+    /// is full: that is back-pressure, not an error.
+    pub fn enqueue(&self, outgoing: Outgoing) -> Result<Pending, Error> {
+        let Outgoing { topic, key, headers, value } = outgoing;
+        loop {
+            match self.try_enqueue(topic, Some(&key), &headers, Some(&value))? {
+                Some(pending) => return Ok(pending),
+                None => std::thread::sleep(QUEUE_PAUSE),
+            }
+        }
+    }
+
+    fn try_enqueue(
+        &self,
+        topic: Topic,
+        key: Option<&[u8]>,
+        headers: &[(String, Bytes)],
+        value: Option<&[u8]>,
+    ) -> Result<Option<Pending>, Error> {
+        let headers =
+            headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (name, value)| {
+                all.insert(Header { key: name, value: Some(value.as_ref()) })
+            });
+        let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(topic.name()).headers(headers);
+        record.key = key;
+        record.payload = value;
+        match self.inner.send_result(record) {
+            Ok(future) => Ok(Some(Pending { topic, future })),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(None),
+            Err((cause, _)) => Err(Error::Produce { topic, cause }),
+        }
+    }
+
+    /// Waits until everything handed over has reached Kafka or failed. Blocks.
+    pub fn flush(&self, timeout: Duration) -> Result<(), Error> {
+        self.inner.flush(timeout).map_err(|cause| Error::Produce { topic: Topic::Events, cause })
+    }
+}
+
+/// A record on its way. Dropping it does not stop the record.
+pub struct Pending {
+    topic: Topic,
+    future: DeliveryFuture,
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<(Shard, u64), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let topic = self.topic;
+        Pin::new(&mut self.future).poll(context).map(|result| match result {
+            Ok(Ok(delivery)) => {
+                let shard = Shard::new(topic, delivery.partition.cast_unsigned());
+                Ok((shard, delivery.offset.cast_unsigned()))
+            }
+            Ok(Err((cause, _))) => Err(Error::Produce { topic, cause }),
+            Err(_) => Err(Error::Abandoned { topic }),
+        })
+    }
+}

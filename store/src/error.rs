@@ -1,0 +1,112 @@
+//! What can go wrong in the store.
+
+#![allow(clippy::wildcard_enum_match_arm, reason = "the kinds of I/O errors are an open list")]
+
+use ambit_schemas::Shard;
+use deltalake::DeltaTableError;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What can go wrong in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or directory of the table cannot be read or written.
+    #[error("cannot {doing} {}: {}", path.display(), advice(cause))]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// The table cannot be created or opened.
+    #[error("the table in {} cannot be opened: if it was made by another program, choose another data directory", path.display())]
+    Open {
+        /// Where it is.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: Box<DeltaTableError>,
+    },
+    /// The table lacks a column that this version writes, or has it with another type.
+    #[error("the table in {} has another layout (column `{column}`): it was made by another version of Ambit", path.display())]
+    Layout {
+        /// Where it is.
+        path: PathBuf,
+        /// The first column that differs.
+        column: String,
+    },
+    /// Rows cannot be written as Parquet, or read from it.
+    #[error("cannot {doing} Parquet file {}", path.display())]
+    Parquet {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: parquet::errors::ParquetError,
+    },
+    /// Rows cannot be taken apart or put together.
+    #[error("a batch of rows cannot be handled")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// Another writer has moved the shard on: this one must discard what it holds and read its position again.
+    #[error("shard {shard} stands at offset {found}, not at {expected}: another process owns it now")]
+    Fenced {
+        /// The shard.
+        shard: Shard,
+        /// Where this writer thought it stands.
+        expected: u64,
+        /// Where it stands.
+        found: u64,
+    },
+    /// A commit failed.
+    #[error(
+        "a commit of {files} files and {shards} shards to the table failed: check the disk, then it is tried again"
+    )]
+    Commit {
+        /// How many files.
+        files: usize,
+        /// How many shards.
+        shards: usize,
+        /// Why.
+        #[source]
+        cause: Box<DeltaTableError>,
+    },
+    /// The table's log cannot be read.
+    #[error("the table's log cannot be read: check that `_delta_log` is intact")]
+    Log(#[source] Box<DeltaTableError>),
+    /// A task was cancelled while it worked.
+    #[error("work on the store was cancelled")]
+    Cancelled,
+}
+
+fn advice(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full, make room and it goes on by itself"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "check who owns the data directory and its mode"
+        }
+        io::ErrorKind::NotFound => "it is not there",
+        _ => "the disk refused",
+    }
+}
+
+impl Error {
+    pub(crate) fn io(doing: &'static str, path: &Path, cause: io::Error) -> Self {
+        Self::Io { doing, path: path.to_owned(), cause }
+    }
+
+    pub(crate) fn parquet(doing: &'static str, path: &Path, cause: parquet::errors::ParquetError) -> Self {
+        Self::Parquet { doing, path: path.to_owned(), cause }
+    }
+
+    /// Whether the same work may succeed later without anybody changing the program: the disk is full or away.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Commit { .. } | Self::Parquet { .. } | Self::Log(_))
+    }
+}
