@@ -67,7 +67,8 @@ fn main() -> anyhow::Result<()> {
 
 /// Takes the data directory for this process.
 fn lock(dir: &Path) -> anyhow::Result<File> {
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot create data directory {}", dir.display()))?;
+    std::fs::create_dir_all(dir)
+        .with_context(|| format!("cannot create data directory {}", dir.display()))?;
     let path = dir.join(LOCK);
     let file = OpenOptions::new()
         .create(true)
@@ -76,7 +77,10 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
         .open(&path)
         .with_context(|| format!("cannot write to data directory {}", dir.display()))?;
     if !FileExt::try_lock_exclusive(&file).with_context(|| format!("cannot lock {}", path.display()))? {
-        bail!("data directory {} is in use by another broker: stop it, or choose another --data-dir", dir.display());
+        bail!(
+            "data directory {} is in use by another broker: stop it, or choose another --data-dir",
+            dir.display()
+        );
     }
     Ok(file)
 }
@@ -86,11 +90,16 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     match TcpListener::bind(options.listen).await {
         Ok(listener) => drop(listener),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!("port {} is taken: stop what listens on {}, or choose another port", options.listen.port(), options.listen)
+            bail!(
+                "port {} is taken: stop what listens on {}, or choose another port",
+                options.listen.port(),
+                options.listen
+            )
         }
         Err(error) => return Err(error).with_context(|| format!("cannot listen on {}", options.listen)),
     }
-    let url = Url::parse(&format!("tcp://{}", options.listen)).context("cannot write the address as a URL")?;
+    let url =
+        Url::parse(&format!("tcp://{}", options.listen)).context("cannot write the address as a URL")?;
     let groups =
         GroupCoordinatorConfig { initial_rebalance_delay: REBALANCE_DELAY, poll_interval: REBALANCE_DELAY };
     let mut broker = Broker::<Controller<ArcDynStorage>, ArcDynStorage>::builder()

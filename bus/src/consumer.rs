@@ -65,7 +65,7 @@ pub struct ShardFailure {
 pub struct Batch {
     /// Shards that are ours from here on.
     pub assigned: Vec<Shard>,
-    /// Shards that are no longer ours: what was buffered of them must not be committed.
+    /// Shards that are no longer ours, since [`ShardOwner::release`].
     pub revoked: Vec<Shard>,
     /// Records, in order within each shard.
     pub records: Vec<Record>,
@@ -73,10 +73,20 @@ pub struct Batch {
     pub failures: Vec<ShardFailure>,
 }
 
-type Positions = Box<dyn Fn(Shard) -> StartAt + Send + Sync>;
+/// Whoever owns the durable state of shards. Both are called while a change of assignment waits for them, on the
+/// thread that polls; neither may call back into the consumer.
+pub trait ShardOwner: Send + Sync {
+    /// A shard is ours from here on: where is it to be read from? May block, but not for longer than the group's
+    /// patience (`max.poll.interval.ms`, five minutes).
+    fn take(&self, shard: Shard) -> StartAt;
+
+    /// Shards are about to belong to another member: what is buffered of them must be durable, or given up, before
+    /// this returns.
+    fn release(&self, shards: &[Shard]);
+}
 
 struct Context {
-    positions: Positions,
+    owner: Box<dyn ShardOwner>,
     changes: Mutex<Changes>,
 }
 
@@ -84,6 +94,7 @@ struct Context {
 struct Changes {
     assigned: Vec<Shard>,
     revoked: Vec<Shard>,
+    failures: Vec<ShardFailure>,
 }
 
 impl ClientContext for Context {
@@ -98,11 +109,12 @@ impl ConsumerContext for Context {
         let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let shards = shards_of(list);
         let result = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            self.set_positions(list);
+            self.set_positions(consumer, list);
             // Before the first record can come: whoever polls learns of the assignment first.
             self.changes().assigned.extend(&shards);
             if cooperative { consumer.incremental_assign(list) } else { consumer.assign(list) }
         } else {
+            self.owner.release(&shards);
             self.changes().revoked.extend(&shards);
             if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() }
         };
@@ -118,11 +130,14 @@ impl Context {
     }
 
     /// INVARIANT L-3: the start comes from whoever owns durable data, not from Kafka's committed offsets.
-    fn set_positions(&self, list: &mut TopicPartitionList) {
+    fn set_positions(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
         for shard in shards_of(list) {
-            let offset = match (self.positions)(shard) {
+            let offset = match self.owner.take(shard) {
                 StartAt::Earliest => Offset::Beginning,
-                StartAt::Offset(offset) => Offset::Offset(offset.cast_signed()),
+                StartAt::Offset(offset) => {
+                    self.changes().failures.extend(out_of_range(consumer, shard, offset));
+                    Offset::Offset(offset.cast_signed())
+                }
             };
             let set = list.set_partition_offset(shard.topic.name(), shard.partition.cast_signed(), offset);
             if let Err(error) = set {
@@ -130,6 +145,18 @@ impl Context {
             }
         }
     }
+}
+
+/// INVARIANT L-4: whether Kafka still has an offset is asked, because not every broker says so by itself.
+fn out_of_range(consumer: &BaseConsumer<Context>, shard: Shard, offset: u64) -> Option<ShardFailure> {
+    let asked = consumer.fetch_watermarks(shard.topic.name(), shard.partition.cast_signed(), ASK_TIMEOUT);
+    let (low, high) = asked.ok()?;
+    let wanted = offset.cast_signed();
+    (wanted < low || wanted > high).then(|| ShardFailure {
+        shard: Some(shard),
+        kind: FailureKind::OutOfRange,
+        detail: format!("offset {offset} is wanted, kafka has {low} to {high}"),
+    })
 }
 
 fn shards_of(list: &TopicPartitionList) -> Vec<Shard> {
@@ -152,15 +179,14 @@ impl fmt::Debug for ShardConsumer {
 }
 
 impl ShardConsumer {
-    /// Joins a group. `positions` is asked at every assignment; it may block, but not for longer than the group's
-    /// patience (`max.poll.interval.ms`, five minutes).
+    /// Joins a group.
     pub fn subscribe(
         options: &KafkaOptions,
         group: &str,
         client_id: &str,
         topics: &[Topic],
         profile: Profile,
-        positions: Positions,
+        owner: Box<dyn ShardOwner>,
     ) -> Result<Self, Error> {
         let mut config = options.client(client_id)?;
         config
@@ -176,7 +202,7 @@ impl ShardConsumer {
             .set("fetch.error.backoff.ms", "100")
             .set("enable.partition.eof", "false");
         tune(&mut config, profile);
-        let context = Context { positions, changes: Mutex::default() };
+        let context = Context { owner, changes: Mutex::default() };
         let inner: BaseConsumer<Context> = config.create_with_context(context).map_err(Error::Client)?;
         let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
         inner.subscribe(&names).map_err(Error::Consume)?;
@@ -208,6 +234,7 @@ impl ShardConsumer {
             batch.records.retain(|record| !changes.revoked.contains(&record.shard));
             batch.assigned.retain(|shard| !changes.revoked.contains(shard));
         }
+        batch.failures.extend(changes.failures);
         batch.revoked.extend(changes.revoked);
         batch.assigned.extend(changes.assigned);
     }

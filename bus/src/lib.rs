@@ -13,7 +13,7 @@ mod producer;
 pub mod testing;
 mod topics;
 
-pub use consumer::{Batch, FailureKind, Profile, ShardConsumer, ShardFailure, StartAt};
+pub use consumer::{Batch, FailureKind, Profile, ShardConsumer, ShardFailure, ShardOwner, StartAt};
 pub use error::Error;
 pub use options::KafkaOptions;
 pub use producer::{Linger, Pending, Producer};

@@ -1,0 +1,66 @@
+//! What ends ingest. The supervisor starts it again; it goes on from what is durable.
+
+use ambit_schemas::Shard;
+
+/// What ends ingest.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Kafka.
+    #[error("ingest cannot read from Kafka")]
+    Bus(#[from] ambit_bus::Error),
+    /// The store.
+    #[error("ingest cannot write to the store")]
+    Store(#[from] ambit_store::Error),
+    /// The ledger.
+    #[error("the ledger of shard {shard} cannot be kept")]
+    Ledger {
+        /// The shard.
+        shard: Shard,
+        /// Why.
+        #[source]
+        cause: ambit_ledger::LedgerError,
+    },
+    /// The ledger has signed more than the store holds (INVARIANT L-1).
+    #[error(
+        "the ledger of shard {shard} has signed {signed} leaves, the store holds {stored}: the store was rolled back \
+         or replaced; restore it, or move the ledger's directory aside and keep it as evidence"
+    )]
+    RolledBack {
+        /// The shard.
+        shard: Shard,
+        /// Leaves under the newest checkpoint.
+        signed: u64,
+        /// Leaves in the store.
+        stored: u64,
+    },
+    /// The ledger's origin cannot be made from the configured log name.
+    #[error("`ledger.log_name` cannot be part of a checkpoint's origin")]
+    Origin(#[from] ambit_ledger::OriginError),
+    /// Kafka no longer has, or does not have yet, what comes next (INVARIANT L-4).
+    #[error(
+        "shard {shard} cannot be read on from offset {next}: {detail}; what Kafka has lost is a gap in the record"
+    )]
+    Unreadable {
+        /// The shard.
+        shard: Shard,
+        /// The offset that was wanted.
+        next: u64,
+        /// What Kafka said.
+        detail: String,
+    },
+    /// A stored row cannot be read back.
+    #[error("a stored row of shard {shard} cannot be read back: run `ambit verify`")]
+    Row {
+        /// The shard.
+        shard: Shard,
+        /// Why.
+        #[source]
+        cause: ambit_schemas::columns::UnreadableRow,
+    },
+    /// Rows cannot be put together.
+    #[error("rows cannot be put together")]
+    Rows(#[from] arrow::error::ArrowError),
+    /// A part of ingest has ended before the others.
+    #[error("a part of ingest ended: {0}")]
+    Ended(&'static str),
+}

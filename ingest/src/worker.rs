@@ -1,0 +1,163 @@
+//! A worker: decodes, hashes and encodes the records of its shards on a thread of its own.
+
+use crate::dedupe::Window;
+use crate::error::Error;
+use crate::handle::Handle;
+use ambit_ledger::{LeafHash, leaf_hash};
+use ambit_schemas::columns::{Row, RowBuilder};
+use ambit_schemas::record::leaf_bytes;
+use ambit_schemas::{Record, Shard, Timestamp, decode};
+use ambit_store::{Advance, DataFile, Position, Writer};
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Rows that are collected before they are encoded.
+const BATCH_ROWS: usize = 8_192;
+/// Bytes of records that are collected before they are encoded.
+const BATCH_BYTES: usize = 16 << 20;
+
+/// What a worker is told.
+pub(crate) enum ToWorker {
+    /// A shard is ours, from this position on; the window knows its latest events.
+    Open(Shard, Position, Window),
+    /// Records of its shards, in order.
+    Records(Vec<Record>),
+    /// End the file and say what is in it.
+    Flush(SyncSender<Result<Flushed, Error>>),
+    /// Shards are no longer ours. Comes right after a flush.
+    Close(Vec<Shard>),
+}
+
+/// What a worker has made durable since its last flush.
+pub(crate) struct Flushed {
+    pub(crate) files: Vec<DataFile>,
+    pub(crate) advances: Vec<Advance>,
+    pub(crate) leaves: Vec<(Shard, Vec<LeafHash>)>,
+}
+
+struct ShardState {
+    flushed: Position,
+    next: Position,
+    leaves: Vec<LeafHash>,
+    window: Window,
+}
+
+pub(crate) struct Worker {
+    writer: Writer,
+    rows: RowBuilder,
+    shards: HashMap<Shard, ShardState>,
+    handle: Handle,
+    leaf: Vec<u8>,
+}
+
+impl Worker {
+    pub(crate) fn new(writer: Writer, handle: Handle) -> Self {
+        Self { writer, rows: RowBuilder::new(BATCH_ROWS), shards: HashMap::new(), handle, leaf: Vec::new() }
+    }
+
+    /// Works until the pipeline is gone. A failure is answered to the next flush.
+    pub(crate) fn run(mut self, orders: &Receiver<ToWorker>) {
+        let mut failure = None;
+        while let Ok(order) = orders.recv() {
+            match order {
+                ToWorker::Open(shard, position, window) => {
+                    let state = ShardState { flushed: position, next: position, leaves: Vec::new(), window };
+                    self.shards.insert(shard, state);
+                }
+                ToWorker::Records(records) if failure.is_none() => failure = self.take(&records).err(),
+                ToWorker::Records(_) => {}
+                ToWorker::Flush(reply) => {
+                    let answer = match failure.take() {
+                        Some(error) => Err(error),
+                        None => self.flush(),
+                    };
+                    let failed = answer.is_err();
+                    // Without a committer there is nobody to tell, and the service is ending.
+                    if reply.send(answer).is_err() || failed {
+                        break;
+                    }
+                }
+                ToWorker::Close(shards) => self.shards.retain(|shard, _| !shards.contains(shard)),
+            }
+        }
+        self.writer.discard();
+    }
+
+    fn take(&mut self, records: &[Record]) -> Result<(), Error> {
+        let recorded_at = now();
+        for record in records {
+            self.row(record, recorded_at);
+            if self.rows.len() >= BATCH_ROWS || self.rows.bytes() >= BATCH_BYTES {
+                self.encode()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// INVARIANT L-1: leaf indices are contiguous, in offset order; what is stored already is passed over.
+    fn row(&mut self, record: &Record, recorded_at: Timestamp) {
+        let Some(state) = self.shards.get_mut(&record.shard) else { return };
+        if record.offset < state.next.next_offset {
+            return;
+        }
+        if record.offset > state.next.next_offset && state.next.tree_size > 0 {
+            // INVARIANT L-4: never silently.
+            let missing = record.offset - state.next.next_offset;
+            tracing::error!(shard = %record.shard, from = state.next.next_offset, to = record.offset, "offsets are missing from kafka");
+            self.handle.gap(missing);
+        }
+        leaf_bytes(record, &mut self.leaf);
+        let hash = leaf_hash(&self.leaf);
+        let decoded = decode(record);
+        let duplicate = match &decoded {
+            Ok(event) => state.window.insert(event.source.as_str(), event.id.as_str()),
+            Err(malformed) => {
+                self.handle.dead_letter(malformed.reason);
+                false
+            }
+        };
+        if duplicate {
+            self.handle.duplicate();
+        }
+        let leaf_index = state.next.tree_size;
+        let leaf_hash = *hash.as_bytes();
+        self.rows.append(Row {
+            record,
+            decoded: decoded.as_ref(),
+            leaf_index,
+            leaf_hash,
+            recorded_at,
+            duplicate,
+        });
+        self.handle.event(record.size());
+        state.leaves.push(hash);
+        state.next = Position { next_offset: record.offset + 1, tree_size: leaf_index + 1 };
+    }
+
+    fn encode(&mut self) -> Result<(), Error> {
+        if !self.rows.is_empty() {
+            self.writer.write(&self.rows.finish()?)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<Flushed, Error> {
+        self.encode()?;
+        let files = self.writer.finish()?;
+        let (mut advances, mut leaves) = (Vec::new(), Vec::new());
+        for (shard, state) in &mut self.shards {
+            if state.next != state.flushed {
+                advances.push(Advance { shard: *shard, from: state.flushed, to: state.next });
+                leaves.push((*shard, std::mem::take(&mut state.leaves)));
+                state.flushed = state.next;
+            }
+        }
+        Ok(Flushed { files, advances, leaves })
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
