@@ -1,55 +1,73 @@
-//! The embedded broker: nisshi over SQLite in one process, started and watched by `ambit up`.
+//! The embedded broker: Kafka's protocol on one node and local disk, started and watched by `ambit up`.
 //!
 //! It prints `ready HOST:PORT` once it accepts connections. It stops on SIGTERM, on SIGINT, and, with
 //! `--exit-on-stdin-close`, when whoever started it is gone: the operating system closes the pipe even after `kill -9`.
 
+mod lifetime;
+mod log;
+mod server;
+mod storage;
+
 use anyhow::{Context, bail};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use fs4::fs_std::FileExt;
-use nisshi_broker::broker::Broker;
-use nisshi_broker::coordinator::group::administrator::{Controller, GroupCoordinatorConfig};
-use nisshi_storage::ArcDynStorage;
 use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, sleep};
-use url::Url;
-use uuid::Uuid;
 
-/// The database, relative to the data directory: nisshi reads paths relative to the working directory.
-const DATABASE: &str = "sqlite://broker.db";
 /// Marks a data directory as in use.
 const LOCK: &str = "lock";
-/// How long the listener may take.
-const READY_WITHIN: Duration = Duration::from_secs(30);
-/// How long work under way may take once the broker is asked to stop.
+/// How long work under way may take once the broker has stopped.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
-/// Groups form at once: members of an embedded broker start together or not at all.
-const REBALANCE_DELAY: Duration = Duration::from_millis(100);
 
 /// A Kafka-protocol broker on one node and local disk, for laptops, tests and small sites.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {
-    /// Where to listen; also what clients are told to connect to.
+    /// Where to listen; also what clients are told to connect to. Port 0 takes a free one and says which.
     #[arg(long, value_name = "HOST:PORT")]
     listen: SocketAddr,
     /// Where topics, records and group offsets are kept.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
+    /// When producers are answered. Consumers see records only once they are synced, with either.
+    #[arg(long, value_enum, default_value_t = Ack::Written)]
+    ack: Ack,
     /// Stop when standard input is closed.
     #[arg(long)]
     exit_on_stdin_close: bool,
 }
 
-fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
-    if options.listen.port() == 0 {
-        bail!("--listen needs a port: clients are told the address before they connect");
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Ack {
+    /// Once the operating system has the records: they survive a kill of the broker, a power failure may take the
+    /// last milliseconds (Apache Kafka on one node: the last seconds).
+    Written,
+    /// Once the disk has them.
+    Synced,
+}
+
+fn main() -> ExitCode {
+    match start(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "where a program says why it failed")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("ambit-broker: {error:#}");
+}
+
+fn start(options: &Options) -> anyhow::Result<()> {
+    if options.listen.ip().is_unspecified() {
+        bail!("--listen needs the address that clients connect to, not {}", options.listen.ip());
     }
     let _lock = lock(&options.data_dir)?;
     std::env::set_current_dir(&options.data_dir)
@@ -60,7 +78,13 @@ fn main() -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(run(&options));
+    let result = runtime.block_on(async {
+        let server = server::Server::open(options.listen, options.ack == Ack::Synced).await?;
+        let stop = lifetime::stop_requested(options.exit_on_stdin_close);
+        writeln!(std::io::stdout(), "ready {}", server.address()?)
+            .context("cannot write to standard output")?;
+        server.run(stop).await
+    });
     runtime.shutdown_timeout(STOP_WITHIN);
     result
 }
@@ -83,78 +107,4 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
         );
     }
     Ok(file)
-}
-
-async fn run(options: &Options) -> anyhow::Result<()> {
-    // nisshi would report a taken port only in its log.
-    match TcpListener::bind(options.listen).await {
-        Ok(listener) => drop(listener),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!(
-                "port {} is taken: stop what listens on {}, or choose another port",
-                options.listen.port(),
-                options.listen
-            )
-        }
-        Err(error) => return Err(error).with_context(|| format!("cannot listen on {}", options.listen)),
-    }
-    let url =
-        Url::parse(&format!("tcp://{}", options.listen)).context("cannot write the address as a URL")?;
-    let groups =
-        GroupCoordinatorConfig { initial_rebalance_delay: REBALANCE_DELAY, poll_interval: REBALANCE_DELAY };
-    let mut broker = Broker::<Controller<ArcDynStorage>, ArcDynStorage>::builder()
-        .node_id(1)
-        .cluster_id("ambit")
-        .incarnation_id(Uuid::new_v4())
-        .advertised_listener(url.clone())
-        .listener(url)
-        .storage(Url::parse(DATABASE).context("the database's URL")?)
-        .silent(true)
-        .group_coordinator(groups)
-        .build()
-        .await
-        .context("cannot open the broker's database: is the disk full, or the file from another version?")?;
-    let started = Instant::now();
-    let serving = async move { broker.serve(started).await };
-    let ready = announce(options.listen);
-    let stopped = stop_requested(options.exit_on_stdin_close);
-    tokio::pin!(serving, stopped);
-    tokio::select! {
-        result = &mut serving => return result.context("the broker ended"),
-        result = ready => result?,
-        result = &mut stopped => return result,
-    }
-    tokio::select! {
-        result = &mut serving => result.context("the broker ended"),
-        result = &mut stopped => result,
-    }
-}
-
-/// Says `ready` once the listener takes connections.
-async fn announce(listen: SocketAddr) -> anyhow::Result<()> {
-    let deadline = Instant::now() + READY_WITHIN;
-    while TcpStream::connect(listen).await.is_err() {
-        if Instant::now() > deadline {
-            bail!("the broker does not take connections on {listen} after {} s", READY_WITHIN.as_secs());
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-    println!("ready {listen}");
-    Ok(())
-}
-
-async fn stop_requested(on_stdin_close: bool) -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        () = stdin_closed(), if on_stdin_close => {}
-    }
-    Ok(())
-}
-
-async fn stdin_closed() {
-    let (mut stdin, mut bytes) = (tokio::io::stdin(), [0; 64]);
-    while matches!(stdin.read(&mut bytes).await, Ok(count) if count > 0) {}
 }

@@ -23,7 +23,7 @@ const READ_BYTES_MAX: u64 = 8 << 20;
 const START: &str = "start";
 
 /// Why a batch was not stored.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     OutOfOrder,
     Fenced,
@@ -56,11 +56,16 @@ pub(crate) struct Partition {
     dir: PathBuf,
     state: Mutex<State>,
     synced: watch::Sender<Synced>,
+    segment_bytes_max: u64,
 }
 
 impl Partition {
     /// Opens the log in `dir`, or begins it. What a crash left half written at its end is cut off.
     pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
+        Self::with_segments(dir, SEGMENT_BYTES_MAX)
+    }
+
+    fn with_segments(dir: &Path, segment_bytes_max: u64) -> anyhow::Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let mut producers = Producers::default();
         let (mut segments, end) = recover(dir, &mut producers)?;
@@ -82,7 +87,7 @@ impl Partition {
             complained: false,
         };
         let synced = watch::Sender::new(Synced { offset: end, failed: false });
-        Ok(Self { dir: dir.to_owned(), state: Mutex::new(state), synced })
+        Ok(Self { dir: dir.to_owned(), state: Mutex::new(state), synced, segment_bytes_max })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -139,7 +144,11 @@ impl Partition {
     }
 
     fn write(&self, state: &mut State, bytes: &[u8], header: &Header) -> io::Result<()> {
-        if state.segments.back().is_none_or(|active| active.len > 0 && active.len + header.size > SEGMENT_BYTES_MAX) {
+        if state
+            .segments
+            .back()
+            .is_none_or(|active| active.len > 0 && active.len + header.size > self.segment_bytes_max)
+        {
             self.roll(state)?;
         }
         let Some(active) = state.segments.back_mut() else { return Err(io::Error::other("no segment")) };
@@ -196,7 +205,10 @@ impl Partition {
         self.synced.send_modify(|synced| synced.failed = true);
     }
 
-    #[allow(clippy::print_stderr, reason = "the supervisor reads stderr; said once until a write succeeds again")]
+    #[allow(
+        clippy::print_stderr,
+        reason = "the supervisor reads stderr; said once until a write succeeds again"
+    )]
     fn complain(&self, state: &mut State, what: &str, error: &io::Error) {
         if !std::mem::replace(&mut state.complained, true) {
             eprintln!("ambit-broker: cannot {what} the log in {}: {error}", self.dir.display());
@@ -246,7 +258,9 @@ impl Partition {
             (state.start, late.map(|segment| (segment.path.clone(), segment.len)).collect::<Vec<_>>())
         };
         for (path, end) in candidates {
-            let Some(batch) = segment::first_since(&File::open(path)?, end, below, timestamp)? else { continue };
+            let Some(batch) = segment::first_since(&File::open(path)?, end, below, timestamp)? else {
+                continue;
+            };
             let batch = inflated::Batch::try_from(batch).map_err(io::Error::other)?;
             let records = batch.records.iter().map(|record| {
                 (batch.base_offset + i64::from(record.offset_delta), batch.record_timestamp(record))
@@ -332,7 +346,11 @@ fn recover(dir: &Path, producers: &mut Producers) -> anyhow::Result<(VecDeque<Se
         let length = fs::metadata(&segment.path)?.len();
         if segment.len < length {
             if !is_last {
-                bail!("{} is damaged at byte {}: restore it from a backup", segment.path.display(), segment.len);
+                bail!(
+                    "{} is damaged at byte {}: restore it from a backup",
+                    segment.path.display(),
+                    segment.len
+                );
             }
             cut(&segment, length).with_context(|| format!("cannot repair {}", segment.path.display()))?;
         }
@@ -364,3 +382,7 @@ fn read_start(dir: &Path) -> i64 {
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
+
+#[cfg(test)]
+#[path = "partition_tests.rs"]
+mod tests;

@@ -112,7 +112,11 @@ mod tests {
     #[test]
     fn a_batch_sent_again_is_a_duplicate_and_a_gap_is_refused() {
         let mut producers = Producers::default();
-        assert_eq!(producers.check(&batch(7, 0, 40, 3, 0)), Check::New, "an unknown producer begins anywhere");
+        assert_eq!(
+            producers.check(&batch(7, 0, 40, 3, 0)),
+            Check::New,
+            "an unknown producer begins anywhere"
+        );
         producers.note(&batch(7, 0, 0, 3, 100));
         producers.note(&batch(7, 0, 3, 2, 103));
         assert_eq!(producers.check(&batch(7, 0, 0, 3, 0)), Check::Duplicate(100));

@@ -50,7 +50,13 @@ impl Cache {
         self.with(|answers| answers.configs.get(&(name.to_owned(), keys.to_owned())).cloned())
     }
 
-    pub(crate) fn keep_config(&self, generation: u64, name: &str, keys: &[String], answer: &DescribeConfigsResult) {
+    pub(crate) fn keep_config(
+        &self,
+        generation: u64,
+        name: &str,
+        keys: &[String],
+        answer: &DescribeConfigsResult,
+    ) {
         self.with(|answers| {
             if answers.generation == generation {
                 keep(&mut answers.configs, (name.to_owned(), keys.to_owned()), answer.clone());

@@ -40,7 +40,11 @@ impl Topic {
     }
 
     /// Applies the topic's settings as the catalogue has them.
-    pub(crate) async fn configure(&self, catalogue: &ArcDynStorage, name: &str) -> nisshi_storage::Result<()> {
+    pub(crate) async fn configure(
+        &self,
+        catalogue: &ArcDynStorage,
+        name: &str,
+    ) -> nisshi_storage::Result<()> {
         let described = catalogue.describe_config(name, ConfigResource::Topic, None).await?;
         let set: HashMap<String, String> = described
             .configs
@@ -51,7 +55,8 @@ impl Topic {
         let number = |key: &str, otherwise: i64| {
             set.get(key).and_then(|value| value.trim().parse().ok()).unwrap_or(otherwise)
         };
-        let message_max = set.get(max_message_bytes::KEY).and_then(|value| max_message_bytes::parse(value).ok());
+        let message_max =
+            set.get(max_message_bytes::KEY).and_then(|value| max_message_bytes::parse(value).ok());
         self.message_max.store(message_max.unwrap_or(MESSAGE_BYTES), Relaxed);
         self.retention_ms.store(number("retention.ms", RETENTION_MS), Relaxed);
         self.retention_bytes.store(number("retention.bytes", UNLIMITED), Relaxed);
@@ -105,10 +110,13 @@ impl Topics {
     ) -> anyhow::Result<()> {
         let dir = self.root.join(id.to_string());
         let open = move |dir: &Path| -> anyhow::Result<Vec<Arc<Partition>>> {
-            let opened = (0..partitions).map(|index| Partition::open(&dir.join(index.to_string())).map(Arc::new));
+            let opened =
+                (0..partitions).map(|index| Partition::open(&dir.join(index.to_string())).map(Arc::new));
             let opened = opened.collect::<anyhow::Result<Vec<_>>>()?;
             for dir in [Some(dir), dir.parent()].into_iter().flatten() {
-                std::fs::File::open(dir)?.sync_all().with_context(|| format!("cannot sync {}", dir.display()))?;
+                std::fs::File::open(dir)?
+                    .sync_all()
+                    .with_context(|| format!("cannot sync {}", dir.display()))?;
             }
             Ok(opened)
         };
