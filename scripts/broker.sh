@@ -3,4 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/../broker"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/ambit
-exec env CARGO_TARGET_DIR="${AMBIT_BROKER_TARGET_DIR:-$cache/broker-target}" cargo build --locked --ignore-rust-version "$@"
+export CARGO_TARGET_DIR=${AMBIT_BROKER_TARGET_DIR:-$cache/broker-target}
+[ -d "$CARGO_TARGET_DIR" ] || echo "broker: building (the first time takes a few minutes)"
+exec cargo build --locked --ignore-rust-version "$@"

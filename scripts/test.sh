@@ -9,56 +9,73 @@ export AMBIT_BROKER_TARGET_DIR=${AMBIT_BROKER_TARGET_DIR:-$cache/broker-target}
 export AMBIT_BROKER_BIN=${AMBIT_BROKER_BIN:-$AMBIT_BROKER_TARGET_DIR/debug/ambit-broker}
 summary=()
 
+finish() { # exit code
+  printf '\n== summary\n'
+  printf '%s\n' "${summary[@]}"
+  printf 'total    %4d s\n' "$SECONDS"
+  exit "$1"
+}
+
 step() { # name command...
-  local name=$1 started=$SECONDS
+  local name=$1 started=$SECONDS code=0
   shift
-  echo
-  echo "== $name"
-  if "$@"; then
-    summary+=("ok       $((SECONDS - started)) s  $name")
+  printf '\n== %s\n' "$name"
+  "$@" || code=$?
+  local took=$((SECONDS - started))
+  if [ "$code" -eq 0 ]; then
+    summary+=("$(printf 'ok       %4d s  %s' "$took" "$name")")
+    echo "== $name: ok, $took s"
   else
-    local code=$?
-    summary+=("FAILED   $((SECONDS - started)) s  $name")
-    printf '\n%s\n' "${summary[@]}"
-    exit "$code"
+    summary+=("$(printf 'FAILED   %4d s  %s' "$took" "$name")")
+    finish "$code"
   fi
 }
 
 skipped() { # name reason
-  summary+=("SKIPPED  -    $1: $2")
-  echo
-  echo "##############################################################"
-  echo "## SKIPPED: $1"
-  echo "## $2"
-  echo "##############################################################"
+  summary+=("SKIPPED          $1: $2")
+  printf '\n##############################################################\n'
+  printf '## SKIPPED: %s\n## %s\n' "$1" "$2"
+  printf '##############################################################\n'
   if [ "${CI:-}" = true ]; then
-    printf '\n%s\n' "${summary[@]}"
     echo "with CI=true a skipped lane is a failure"
-    exit 1
+    finish 1
   fi
+}
+
+broker() { # cargo's arguments
+  (cd broker && CARGO_TARGET_DIR=$AMBIT_BROKER_TARGET_DIR cargo "$@")
 }
 
 step "set-up" scripts/setup.sh
 step "console: build" scripts/console.sh
+step "console: lint" npm --prefix dashboards run --silent lint
 step "console: types" npm --prefix dashboards run --silent typecheck
 step "console: unit tests" npm --prefix dashboards run --silent test
 step "broker: build" scripts/broker.sh
-step "broker: formatting" cargo fmt --manifest-path broker/Cargo.toml --check
+step "broker: formatting" broker fmt --check
+step "broker: clippy" broker clippy --locked --ignore-rust-version --all-targets -- -D warnings
+step "broker: tests" broker test --locked --ignore-rust-version
 step "formatting" cargo fmt --all --check
 step "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 if cargo deny --version >/dev/null 2>&1; then
   step "licences and bans" cargo deny --offline check licenses bans
 else
-  echo "cargo-deny is not installed: its bans are also checked by tests/it/tidy.rs, licences are not"
+  echo "cargo-deny is not installed: tests/it/tidy.rs checks its bans too, nothing checks the licences"
+  summary+=("not run          licences (cargo install cargo-deny --locked)")
 fi
+
 kafka=0
 tests/kafka/kafka.sh install || kafka=$?
-if [ "$kafka" -eq 0 ]; then
-  AMBIT_KAFKA_HOME=$(tests/kafka/kafka.sh home)
-  export AMBIT_KAFKA_HOME
-else
-  skipped "the Apache Kafka lane" "Apache Kafka's jars could not be had from Maven's registry"
-fi
+case $kafka in
+  0)
+    AMBIT_KAFKA_HOME=$(tests/kafka/kafka.sh home)
+    export AMBIT_KAFKA_HOME
+    ;;
+  3) skipped "the Apache Kafka lane" "Apache Kafka's jars could not be had from Maven's registry" ;;
+  *) finish "$kafka" ;;
+esac
 step "all tests" cargo test --workspace --locked
-step "browser" tests/browser/run.sh
-printf '\n%s\n' "${summary[@]}"
+if [ -x tests/browser/run.sh ]; then
+  step "browser" tests/browser/run.sh
+fi
+finish 0
