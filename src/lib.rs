@@ -1,6 +1,9 @@
 //! Ambit's wiring: command line, configuration, supervision, roles. The crates below it know nothing of each other;
 //! only this one knows them all.
 
+pub mod cli;
 pub mod keys;
+pub mod output;
+pub mod runs;
 pub mod runtime;
 pub mod simulate;

@@ -1,1 +1,28 @@
-//! Written next.
+//! Judgement: each action of an agent is compared with the envelope that a human approved.
+//!
+//! [`Analyzer::observe`] is a fold over one shard's events: no clock, no I/O, no randomness (INVARIANT A-2). The same
+//! events give the same findings with the same ids, live and in a replay (INVARIANT A-1), because a finding is made of
+//! nothing but events and envelope. What cannot be evaluated is a finding too, and a task without a valid envelope is
+//! outside (INVARIANT A-3).
+//!
+//! ```text
+//! event -> state of its root task (envelopes, budgets, approvals, credentials) -> clauses that fail -> findings
+//! ```
+
+mod analyzer;
+mod calls;
+mod check;
+mod compile;
+mod credentials;
+mod describe;
+mod effect;
+pub mod rules;
+mod snapshot;
+mod state;
+mod target;
+
+pub use analyzer::{Analyzer, Options};
+pub use describe::{SOURCE, finding_event};
+pub use effect::{Reach, classify};
+pub use snapshot::SnapshotError;
+pub use target::{Target, TargetKind, targets_of};

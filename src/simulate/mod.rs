@@ -7,7 +7,10 @@ mod attack;
 mod fleet;
 mod script;
 
+mod play;
+
 pub use attack::{Attack, Truth};
+pub use play::{Pace, Played, Told, now, play};
 
 use ambit_schemas::id::TaskId;
 use ambit_schemas::{Event, Timestamp};

@@ -1,0 +1,322 @@
+//! The fold: one event after the other, state in, findings out.
+
+use crate::calls::{self, effect_of, severity_of};
+use crate::compile::Compiled;
+use crate::credentials;
+use crate::describe::{Circumstances, Verdict, finding, who};
+use crate::rules;
+use crate::state::{Given, InForce, Kept, PER_TASK_MAX, State};
+use ambit_schemas::envelope::SignedEnvelope;
+use ambit_schemas::event::{Approval, Body, Delegation, Event, TaskRef, ToolCall};
+use ambit_schemas::finding::{Finding, Severity};
+use ambit_schemas::{Sequenced, Shard};
+use ed25519_dalek::VerifyingKey;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// What judgement depends on beside the events. Part of what must be the same for a replay to be the same.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Keys whose signature makes an envelope valid.
+    pub approver_keys: Vec<VerifyingKey>,
+    /// Whether an envelope without a valid signature counts as none.
+    pub require_signature: bool,
+    /// Most findings of one event; the worst are kept.
+    pub findings_per_event_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { approver_keys: Vec::new(), require_signature: true, findings_per_event_max: 16 }
+    }
+}
+
+/// Judges the events of one shard.
+#[derive(Debug)]
+pub struct Analyzer {
+    pub(crate) shard: Shard,
+    pub(crate) options: Arc<Options>,
+    pub(crate) next_offset: u64,
+    pub(crate) state: State,
+}
+
+impl Analyzer {
+    /// An analyzer that has seen nothing.
+    pub fn new(shard: Shard, options: Arc<Options>) -> Self {
+        Self { shard, options, next_offset: 0, state: State::default() }
+    }
+
+    /// The shard it judges.
+    pub const fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// The offset after the last one it has seen.
+    pub const fn next_offset(&self) -> u64 {
+        self.next_offset
+    }
+
+    /// Passes over a record that is not an event.
+    pub fn skip(&mut self, offset: u64) {
+        self.next_offset = offset + 1;
+    }
+
+    /// Judges the next event of the shard. The worst finding comes first.
+    pub fn observe(&mut self, event: &Sequenced<Event>) -> Vec<Finding> {
+        self.next_offset = event.offset + 1;
+        let item = &event.item;
+        // Producers send some events twice; each is judged once.
+        if self.state.seen.insert(hash(&["event", item.source.as_str(), item.id.as_str()])) {
+            return Vec::new();
+        }
+        match &item.body {
+            Body::ToolCallRequested(call) => self.requested(event, call),
+            Body::ToolCallCompleted(call) => self.completed(event, call),
+            Body::EnvelopeApproved(signed) => self.envelope(event, signed, false),
+            Body::EnvelopeAmended(signed) => self.envelope(event, signed, true),
+            Body::EnvelopeClosed(_) => self.closed(item),
+            Body::ApprovalApproved(approval) => self.approved(item, approval),
+            Body::DelegationGranted(delegation) => self.delegated(event, delegation),
+            Body::CredentialIssued(credential) | Body::CredentialRotated(credential) => {
+                if let Some(task) = &item.task {
+                    credentials::issued(item, credential, self.state.root(&task.root));
+                }
+                Vec::new()
+            }
+            Body::CredentialRevoked(credential) | Body::CredentialExpired(credential) => {
+                if let Some(task) = &item.task {
+                    credentials::ended(credential, self.state.root(&task.root));
+                }
+                Vec::new()
+            }
+            Body::CredentialUsed(credential) => {
+                let root = item.task.as_ref().and_then(|task| self.state.roots.get(&task.root));
+                let verdicts = root.map_or_else(Vec::new, |root| credentials::used(item, credential, root));
+                self.tell(event, verdicts, None, None)
+            }
+            Body::ToolCallDenied(_)
+            | Body::EnvelopeProposed(_)
+            | Body::ApprovalRequested(_)
+            | Body::ApprovalDenied(_)
+            | Body::ApprovalExpired(_)
+            | Body::ApprovalCancelled(_)
+            | Body::AgentCreated(_)
+            | Body::AgentCloned(_)
+            | Body::AgentPaused(_)
+            | Body::AgentResumed(_)
+            | Body::AgentRetried(_)
+            | Body::AgentRetasked(_)
+            | Body::AgentOffboarded(_)
+            | Body::DelegationRevoked(_)
+            | Body::DecisionEvaluated(_)
+            | Body::FindingCreated(_)
+            | Body::FindingUpdated(_)
+            | Body::FindingClosed(_)
+            | Body::ResponseDecided(_)
+            | Body::ResponseAttempted(_)
+            | Body::ResponseAcknowledged(_)
+            | Body::ResponseDeadLettered(_)
+            | Body::RevocationRequested(_)
+            | Body::RevocationDelivered(_)
+            | Body::RevocationConfirmed(_)
+            | Body::RevocationFailed(_)
+            | Body::GapDetected(_)
+            | Body::ClockSkewed(_)
+            | Body::IntegrityBroken(_) => Vec::new(),
+        }
+    }
+
+    fn tell(
+        &self,
+        event: &Sequenced<Event>,
+        verdicts: Vec<Verdict>,
+        envelope: Option<&Compiled>,
+        call: Option<&ToolCall>,
+    ) -> Vec<Finding> {
+        if verdicts.is_empty() {
+            return Vec::new();
+        }
+        let task = event.item.task.as_ref();
+        let root = task.and_then(|task| self.state.roots.get(&task.root));
+        let credentials = task.zip(root).map_or_else(Vec::new, |(task, root)| root.held_by(&task.id));
+        let around = Circumstances {
+            event,
+            envelope,
+            credentials,
+            tool: call.map(|call| call.name.as_str()),
+            call: call.map(|call| &call.id),
+        };
+        verdicts.into_iter().map(|verdict| finding(verdict, &around)).collect()
+    }
+
+    fn requested(&mut self, event: &Sequenced<Event>, call: &ToolCall) -> Vec<Finding> {
+        let item = &event.item;
+        let (_, effect) = effect_of(call);
+        let options = Arc::clone(&self.options);
+        let without = |why: &str| {
+            let reason = format!("{} called {} {why}", who(item), call.name);
+            vec![Verdict::new(&rules::NO_ENVELOPE, severity_of(effect), "", reason)]
+        };
+        let Some(TaskRef { id, root, .. }) = item.task.clone() else {
+            // INVARIANT A-3
+            return self.tell(event, without("outside of any task"), None, Some(call));
+        };
+        let Some(task) = self.state.root(&root).task(&id) else {
+            return self.tell(event, without("in a delegation tree with too many tasks"), None, Some(call));
+        };
+        if task.open_calls.len() < PER_TASK_MAX {
+            task.open_calls.insert(hash(&["call", call.id.as_str()]));
+        }
+        if task.closed {
+            let reason = format!("{} called {} after its task was over", who(item), call.name);
+            let verdict = Verdict::new(&rules::CLOSED, severity_of(effect), "", reason);
+            return self.tell(event, vec![verdict], None, Some(call));
+        }
+        let Some(compiled) = task.envelope.as_ref().and_then(|envelope| envelope.compiled.clone()) else {
+            return self.tell(event, without("without an approved envelope"), None, Some(call));
+        };
+        let mut verdicts = Vec::new();
+        let agent = item.agent.as_ref().map(|agent| &agent.uid);
+        if agent != Some(&compiled.envelope.agent_uid) {
+            let reason = format!("{} called {} under a task of another agent", who(item), call.name);
+            let verdict = Verdict::new(&rules::WRONG_AGENT, severity_of(effect), "/agent_uid", reason);
+            let found = agent.map_or("nobody", |agent| agent.as_str());
+            verdicts.push(verdict.seen(compiled.envelope.agent_uid.as_str(), found));
+        }
+        verdicts.extend(calls::judge(item, call, &compiled, task, &options));
+        self.tell(event, verdicts, Some(&compiled), Some(call))
+    }
+
+    /// A call that was never requested is judged when it is completed.
+    fn completed(&mut self, event: &Sequenced<Event>, call: &ToolCall) -> Vec<Finding> {
+        let id = hash(&["call", call.id.as_str()]);
+        let task = event.item.task.as_ref();
+        let known = task
+            .and_then(|task| self.state.roots.get_mut(&task.root)?.tasks.get_mut(&task.id))
+            .is_some_and(|task| task.open_calls.remove(&id));
+        if known { Vec::new() } else { self.requested(event, call) }
+    }
+
+    fn envelope(
+        &mut self,
+        event: &Sequenced<Event>,
+        signed: &SignedEnvelope,
+        amendment: bool,
+    ) -> Vec<Finding> {
+        let item = &event.item;
+        let agent = item.agent.as_ref().map(|agent| agent.uid.as_str());
+        let refused = |rule, why: String| vec![Verdict::new(rule, Severity::High, "", why)];
+        if approved_by(signed).as_deref().is_some_and(|approver| Some(approver) == agent) {
+            let why = format!("{} approved the bounds of its own task", who(item));
+            return self.tell(event, refused(&rules::SELF_APPROVAL, why), None, None);
+        }
+        let checked = Compiled::new(signed).and_then(|compiled| {
+            if self.options.require_signature {
+                signed.verify(&self.options.approver_keys)?;
+            }
+            Ok(compiled)
+        });
+        let compiled = match checked {
+            Ok(compiled) => compiled,
+            Err(error) => {
+                let why = format!("an envelope for {} cannot be used: {error}", who(item));
+                return self.tell(event, refused(&rules::INVALID_ENVELOPE, why), None, None);
+            }
+        };
+        let Some(TaskRef { id, root, .. }) = item.task.clone() else {
+            let why = "an envelope came without a task".to_owned();
+            return self.tell(event, refused(&rules::INVALID_ENVELOPE, why), None, None);
+        };
+        if compiled.envelope.task_id != id {
+            let why = format!("an envelope for task {} came under task {id}", compiled.envelope.task_id);
+            return self.tell(event, refused(&rules::INVALID_ENVELOPE, why), None, None);
+        }
+        let Some(task) = self.state.root(&root).task(&id) else { return Vec::new() };
+        let current = task.envelope.as_ref().and_then(|envelope| envelope.compiled.as_ref());
+        let version = current.map_or(0, |current| current.envelope.version);
+        if task.closed || compiled.envelope.version <= version || (amendment && version == 0) {
+            let why = format!(
+                "version {} of envelope {} came when version {version} was in force{}",
+                compiled.envelope.version,
+                compiled.envelope.id,
+                if task.closed { " and the task over" } else { "" }
+            );
+            return self.tell(event, refused(&rules::INVALID_ENVELOPE, why), None, None);
+        }
+        let since = task.envelope.as_ref().map_or(item.time, |envelope| envelope.since);
+        task.envelope =
+            Some(InForce { signed: Kept::new(signed), since, compiled: Some(Arc::new(compiled)) });
+        Vec::new()
+    }
+
+    fn closed(&mut self, event: &Event) -> Vec<Finding> {
+        let Some(TaskRef { id, root, .. }) = &event.task else { return Vec::new() };
+        if let Some(task) = self.state.root(root).task(id) {
+            task.closed = true;
+            task.open_calls.clear();
+            task.approvals.clear();
+        }
+        if id == root {
+            self.state.note_closed(root);
+        }
+        Vec::new()
+    }
+
+    fn approved(&mut self, event: &Event, approval: &Approval) -> Vec<Finding> {
+        let Some(TaskRef { id, root, .. }) = &event.task else { return Vec::new() };
+        if let Some(task) = self.state.root(root).task(id)
+            && task.approvals.len() < PER_TASK_MAX
+        {
+            task.approvals.push(Given {
+                tool: approval.tool.clone(),
+                call: approval.tool_call_id.as_ref().map(|call| hash(&["call", call.as_str()])),
+                approver: approval.approver.clone(),
+                at: event.time,
+                until: approval.approved_until,
+            });
+        }
+        Vec::new()
+    }
+
+    fn delegated(&mut self, event: &Sequenced<Event>, delegation: &Delegation) -> Vec<Finding> {
+        let item = &event.item;
+        let task = item.task.as_ref().and_then(|task| self.state.roots.get(&task.root)?.tasks.get(&task.id));
+        let compiled = task.and_then(|task| task.envelope.as_ref()?.compiled.clone());
+        let Some(compiled) = compiled else {
+            let reason = format!("{} handed work on without an approved envelope", who(item));
+            let verdict = Verdict::new(&rules::NO_ENVELOPE, Severity::High, "", reason);
+            return self.tell(event, vec![verdict], None, None);
+        };
+        let bounds = &compiled.envelope.delegation;
+        let mut verdicts = Vec::new();
+        if delegation.depth > bounds.max_depth {
+            let reason = format!("{} handed work on further than its envelope allows", who(item));
+            let verdict = Verdict::new(&rules::DELEGATION, Severity::High, "/delegation/max_depth", reason);
+            verdicts.push(
+                verdict.seen(format!("depth {}", bounds.max_depth), format!("depth {}", delegation.depth)),
+            );
+        }
+        if !compiled.may_delegate_to(delegation.delegatee.as_str()) {
+            let reason = format!("{} handed work to an agent that its envelope does not name", who(item));
+            let verdict = Verdict::new(&rules::DELEGATION, Severity::High, "/delegation/delegates", reason);
+            verdicts.push(verdict.seen(bounds.delegates.join(", "), delegation.delegatee.as_str()));
+        }
+        self.tell(event, verdicts, Some(&compiled), None)
+    }
+}
+
+/// Who approved, read without checking anything else: self-approval is told even of a document that is not valid.
+fn approved_by(signed: &SignedEnvelope) -> Option<String> {
+    let document: serde_json::Value = serde_json::from_str(signed.document.get()).ok()?;
+    document.get("approved_by")?.as_str().map(str::to_owned)
+}
+
+/// 128 bits of SHA-256 over length-prefixed parts: nobody can make two events look like one.
+pub(crate) fn hash(parts: &[&str]) -> u128 {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part.as_bytes());
+    }
+    digest.finalize().iter().take(16).fold(0, |number, byte| (number << 8) | u128::from(*byte))
+}

@@ -1,0 +1,291 @@
+//! An envelope compiled once into tables, so that checking a call costs lookups.
+
+use crate::target::{as_host, named_in, normalise};
+use ambit_schemas::envelope::{Check, Envelope, InvalidEnvelope, SignedEnvelope, ToolGrant};
+use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
+use regex::Regex;
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+
+/// Largest compiled form of one regular expression, in bytes.
+const REGEX_BYTES_MAX: usize = 1 << 16;
+
+/// A compiled envelope.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) envelope: Envelope,
+    pub(crate) digest: String,
+    /// Grants by the tool's exact name.
+    by_name: HashMap<String, Vec<usize>>,
+    /// Grants whose name is a pattern, with the grant's index.
+    patterns: GlobSet,
+    pattern_grants: Vec<usize>,
+    pub(crate) grants: Vec<Grant>,
+    destinations: Option<Names>,
+    pub(crate) resources: Option<Names>,
+    delegates: Names,
+    /// The purpose in lower case, for what it names.
+    purpose: String,
+    approvals: Vec<(GlobMatcher, usize)>,
+}
+
+/// A compiled tool grant.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    pub(crate) arguments: Vec<Constraint>,
+    /// Texts that the grant's own constraints allow: they are granted destinations too.
+    named: HashSet<String>,
+}
+
+/// A compiled constraint.
+#[derive(Debug)]
+pub(crate) struct Constraint {
+    pub(crate) pointer: String,
+    pub(crate) optional: bool,
+    pub(crate) test: Test,
+    pub(crate) expected: String,
+}
+
+/// A compiled check.
+#[derive(Debug)]
+pub(crate) enum Test {
+    Equals(Value),
+    In(Vec<Value>),
+    InTexts(HashSet<String>),
+    Prefix(String),
+    Glob(GlobMatcher),
+    Regex(Regex),
+    Range(Option<f64>, Option<f64>),
+    Length(Option<u64>, Option<u64>),
+}
+
+/// Names and patterns of names.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    exact: HashSet<String>,
+    patterns: GlobSet,
+}
+
+impl Names {
+    fn new(names: &[String], also: Vec<String>) -> Result<Self, InvalidEnvelope> {
+        let mut exact: HashSet<String> = also.into_iter().collect();
+        let mut patterns = GlobSetBuilder::new();
+        for name in names {
+            let plain = normalise(name);
+            if plain.contains(['*', '?', '[', '{']) {
+                patterns.add(glob(&plain)?);
+                continue;
+            }
+            exact.extend(as_host(&plain, ""));
+            let without_spaces: String = plain.split(' ').collect();
+            exact.insert(without_spaces);
+            exact.insert(plain);
+        }
+        let patterns = patterns.build().map_err(|error| InvalidEnvelope::Content(error.to_string()))?;
+        Ok(Self { exact, patterns })
+    }
+
+    /// Whether a normalised name is among them.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.exact.contains(name) || self.patterns.is_match(name)
+    }
+}
+
+fn glob(pattern: &str) -> Result<Glob, InvalidEnvelope> {
+    GlobBuilder::new(pattern)
+        .literal_separator(true)
+        .backslash_escape(true)
+        .build()
+        .map_err(|error| InvalidEnvelope::Content(format!("`{pattern}` is not a glob: {error}")))
+}
+
+impl Compiled {
+    /// Reads and compiles a document; says nothing about who signed it.
+    pub(crate) fn new(signed: &SignedEnvelope) -> Result<Self, InvalidEnvelope> {
+        let envelope = signed.parse()?;
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        let (mut patterns, mut pattern_grants) = (GlobSetBuilder::new(), Vec::new());
+        let mut grants = Vec::with_capacity(envelope.tools.len());
+        for (index, tool) in envelope.tools.iter().enumerate() {
+            if tool.name.contains(['*', '?', '[', '{']) {
+                patterns.add(glob(&tool.name)?);
+                pattern_grants.push(index);
+            } else {
+                by_name.entry(tool.name.clone()).or_default().push(index);
+            }
+            grants.push(Grant::new(tool)?);
+        }
+        let patterns = patterns.build().map_err(|error| InvalidEnvelope::Content(error.to_string()))?;
+        let destinations = match &envelope.destinations {
+            Some(list) => Some(Names::new(list, always_granted(&envelope))?),
+            None => None,
+        };
+        let resources = match &envelope.resources {
+            Some(list) => Some(Names::new(list, Vec::new())?),
+            None => None,
+        };
+        let delegates = Names::new(&envelope.delegation.delegates, Vec::new())?;
+        let mut approvals = Vec::new();
+        for (index, rule) in envelope.approvals.iter().enumerate() {
+            approvals.push((glob(&rule.tool)?.compile_matcher(), index));
+        }
+        let (digest, purpose) = (signed.digest(), normalise(&envelope.purpose));
+        Ok(Self {
+            envelope,
+            digest,
+            by_name,
+            patterns,
+            pattern_grants,
+            grants,
+            destinations,
+            resources,
+            delegates,
+            purpose,
+            approvals,
+        })
+    }
+
+    /// The grants that name a tool.
+    pub(crate) fn grants_of(&self, tool: &str) -> Vec<usize> {
+        let mut found = self.by_name.get(tool).cloned().unwrap_or_default();
+        if !self.pattern_grants.is_empty() {
+            let matched = self.patterns.matches(tool);
+            found.extend(matched.into_iter().filter_map(|index| self.pattern_grants.get(index)));
+        }
+        found
+    }
+
+    /// Whether destinations are bounded at all.
+    pub(crate) const fn bounds_destinations(&self) -> bool {
+        self.destinations.is_some()
+    }
+
+    /// Whether a normalised target is granted, by the envelope or by one of these grants.
+    pub(crate) fn grants_destination(&self, value: &str, grants: &[usize]) -> bool {
+        let named = self.destinations.as_ref().is_none_or(|names| names.contains(value));
+        named
+            || grants
+                .iter()
+                .filter_map(|index| self.grants.get(*index))
+                .any(|grant| grant.named.contains(value))
+            || self.purpose_names(value)
+    }
+
+    /// Whether the purpose names a target in so many words.
+    fn purpose_names(&self, value: &str) -> bool {
+        if !self.envelope.flow.purpose_grants_targets || value.len() < 2 {
+            return false;
+        }
+        let purpose = &self.purpose;
+        let boundary = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+        purpose.match_indices(value).any(|(at, found)| {
+            let before = purpose.get(..at).and_then(|text| text.chars().next_back());
+            let after = purpose.get(at + found.len()..).and_then(|text| text.chars().next());
+            boundary(before) && boundary(after)
+        })
+    }
+
+    /// Whether work may be handed to that agent.
+    pub(crate) fn may_delegate_to(&self, agent: &str) -> bool {
+        self.delegates.contains(&normalise(agent))
+    }
+
+    /// The approval rules that a tool falls under.
+    pub(crate) fn approvals_for(&self, tool: &str) -> impl Iterator<Item = usize> {
+        self.approvals.iter().filter(move |(pattern, _)| pattern.is_match(tool)).map(|(_, index)| *index)
+    }
+}
+
+/// What is granted whatever the list says: the principal's own addresses, and what the purpose names.
+fn always_granted(envelope: &Envelope) -> Vec<String> {
+    let mut granted = Vec::new();
+    for address in envelope.principal.iter().flat_map(|principal| &principal.addresses) {
+        granted.extend(as_host(address, ""));
+        granted.push(normalise(address));
+    }
+    granted.extend(envelope.principal.iter().map(|principal| normalise(&principal.name)));
+    if envelope.flow.purpose_grants_targets {
+        granted.extend(named_in(&envelope.purpose));
+    }
+    granted
+}
+
+impl Grant {
+    fn new(tool: &ToolGrant) -> Result<Self, InvalidEnvelope> {
+        let (mut arguments, mut named) = (Vec::new(), HashSet::new());
+        for constraint in &tool.arguments {
+            if !constraint.pointer.is_empty() && !constraint.pointer.starts_with('/') {
+                let text = format!("`{}` is not a JSON pointer", constraint.pointer);
+                return Err(InvalidEnvelope::Content(text));
+            }
+            named.extend(texts_of(&constraint.check));
+            arguments.push(Constraint {
+                pointer: constraint.pointer.clone(),
+                optional: constraint.optional,
+                test: compile_check(&constraint.check)?,
+                expected: describe_check(&constraint.check),
+            });
+        }
+        Ok(Self { arguments, named })
+    }
+}
+
+fn texts_of(check: &Check) -> Vec<String> {
+    let values: &[Value] = match check {
+        Check::Equals(value) => std::slice::from_ref(value),
+        Check::In(values) => values,
+        Check::Prefix(_) | Check::Glob(_) | Check::Regex(_) | Check::Range { .. } | Check::Length { .. } => {
+            &[]
+        }
+    };
+    let mut texts = Vec::new();
+    for value in values {
+        if let Value::String(text) = value {
+            texts.extend(as_host(text, ""));
+            texts.push(normalise(text).split(' ').collect());
+            texts.push(normalise(text));
+        } else {
+            texts.push(value.to_string());
+        }
+    }
+    texts
+}
+
+fn compile_check(check: &Check) -> Result<Test, InvalidEnvelope> {
+    Ok(match check {
+        Check::Equals(value) => Test::Equals(value.clone()),
+        Check::In(values) => {
+            let texts: Option<HashSet<String>> =
+                values.iter().map(|value| value.as_str().map(str::to_owned)).collect();
+            texts.map_or_else(|| Test::In(values.clone()), Test::InTexts)
+        }
+        Check::Prefix(prefix) => Test::Prefix(prefix.clone()),
+        Check::Glob(pattern) => Test::Glob(glob(pattern)?.compile_matcher()),
+        Check::Regex(pattern) => {
+            let whole = format!("^(?:{pattern})$");
+            let regex = regex::RegexBuilder::new(&whole).size_limit(REGEX_BYTES_MAX).build();
+            Test::Regex(regex.map_err(|error| InvalidEnvelope::Content(error.to_string()))?)
+        }
+        Check::Range { min, max } => Test::Range(*min, *max),
+        Check::Length { min, max } => Test::Length(*min, *max),
+    })
+}
+
+fn describe_check(check: &Check) -> String {
+    let edge = |edge: Option<f64>| edge.map_or_else(|| "any".to_owned(), |number| number.to_string());
+    let size = |edge: Option<u64>| edge.map_or_else(|| "any".to_owned(), |number| number.to_string());
+    match check {
+        Check::Equals(value) => format!("{value}"),
+        Check::In(values) => {
+            let shown: Vec<String> = values.iter().take(5).map(Value::to_string).collect();
+            let more =
+                if values.len() > 5 { format!(" and {} more", values.len() - 5) } else { String::new() };
+            format!("one of {}{more}", shown.join(", "))
+        }
+        Check::Prefix(prefix) => format!("a text that begins with `{prefix}`"),
+        Check::Glob(pattern) => format!("a text like `{pattern}`"),
+        Check::Regex(pattern) => format!("a text that matches /{pattern}/"),
+        Check::Range { min, max } => format!("a number from {} to {}", edge(*min), edge(*max)),
+        Check::Length { min, max } => format!("a length from {} to {}", size(*min), size(*max)),
+    }
+}

@@ -1,0 +1,178 @@
+//! What is remembered of a shard: its root tasks, their tasks, what they hold and have used. Bounded.
+
+use crate::compile::Compiled;
+use ambit_schemas::Timestamp;
+use ambit_schemas::envelope::SignedEnvelope;
+use ambit_schemas::id::{AgentId, CredentialId, PrincipalId, TaskId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+/// Root tasks that are remembered per shard. Closed ones go first; what goes is judged as having no envelope.
+pub(crate) const ROOTS_MAX: usize = 100_000;
+/// Tasks of one root task.
+pub(crate) const TASKS_MAX: usize = 1_000;
+/// Open tool calls, approvals and credentials that are remembered per task.
+pub(crate) const PER_TASK_MAX: usize = 4_096;
+/// Latest events that are remembered to judge each once.
+pub(crate) const SEEN_MAX: usize = 65_536;
+
+/// The state of a shard.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) roots: HashMap<TaskId, Root>,
+    /// Root tasks in the order in which they appeared.
+    order: VecDeque<TaskId>,
+    /// Root tasks in the order in which they were closed.
+    closed: VecDeque<TaskId>,
+    pub(crate) seen: Seen,
+}
+
+/// The latest events, by 128 bits of a hash.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    order: VecDeque<u128>,
+    hashes: HashSet<u128>,
+}
+
+/// A delegation tree.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Root {
+    pub(crate) tasks: BTreeMap<TaskId, Task>,
+    pub(crate) credentials: BTreeMap<CredentialId, Held>,
+}
+
+/// One task.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Task {
+    pub(crate) envelope: Option<InForce>,
+    pub(crate) closed: bool,
+    pub(crate) calls: u32,
+    pub(crate) calls_by_tool: BTreeMap<String, u32>,
+    pub(crate) recent_calls: VecDeque<Timestamp>,
+    pub(crate) bytes_out: u64,
+    pub(crate) cost_micros: u64,
+    pub(crate) sums: BTreeMap<String, f64>,
+    /// Budgets that were exceeded already: each is told once.
+    pub(crate) exceeded: BTreeSet<String>,
+    /// Calls that were requested and are not completed.
+    pub(crate) open_calls: HashSet<u128>,
+    pub(crate) approvals: Vec<Given>,
+}
+
+/// The envelope of a task, with its compiled form, which is not kept in snapshots.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InForce {
+    pub(crate) signed: Kept,
+    pub(crate) since: Timestamp,
+    #[serde(skip)]
+    pub(crate) compiled: Option<Arc<Compiled>>,
+}
+
+/// A signed envelope in a form that any serializer takes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    pub(crate) document: String,
+}
+
+impl Kept {
+    pub(crate) fn new(signed: &SignedEnvelope) -> Self {
+        Self { document: signed.document.get().to_owned() }
+    }
+
+    /// Compiles again what was compiled before. The signature was checked then.
+    pub(crate) fn compile(&self) -> Option<Compiled> {
+        let document = serde_json::value::RawValue::from_string(self.document.clone()).ok()?;
+        Compiled::new(&SignedEnvelope { document, signatures: Vec::new() }).ok()
+    }
+}
+
+/// An approval that a human gave.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Given {
+    pub(crate) tool: String,
+    pub(crate) call: Option<u128>,
+    pub(crate) approver: Option<PrincipalId>,
+    pub(crate) at: Timestamp,
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// A credential that a task was given.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Held {
+    pub(crate) task: Option<TaskId>,
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) revoked: bool,
+}
+
+impl Seen {
+    /// Takes an event in. Returns whether it was there already.
+    pub(crate) fn insert(&mut self, hash: u128) -> bool {
+        if !self.hashes.insert(hash) {
+            return true;
+        }
+        self.order.push_back(hash);
+        if self.order.len() > SEEN_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.hashes.remove(&oldest);
+        }
+        false
+    }
+}
+
+impl State {
+    /// The root task, made if it is new.
+    pub(crate) fn root(&mut self, id: &TaskId) -> &mut Root {
+        if !self.roots.contains_key(id) {
+            self.make_room();
+            self.order.push_back(id.clone());
+            self.roots.insert(id.clone(), Root::default());
+        }
+        self.roots.entry(id.clone()).or_default()
+    }
+
+    /// Notes that a root task is over: it may be forgotten before those that are not.
+    pub(crate) fn note_closed(&mut self, id: &TaskId) {
+        self.closed.push_back(id.clone());
+    }
+
+    fn make_room(&mut self) {
+        while self.roots.len() >= ROOTS_MAX {
+            let oldest = self.closed.pop_front().or_else(|| self.order.pop_front());
+            let Some(oldest) = oldest else { return };
+            self.roots.remove(&oldest);
+        }
+        // What was forgotten early still stands in the order of appearance.
+        if self.order.len() > 2 * ROOTS_MAX {
+            self.order.retain(|id| self.roots.contains_key(id));
+        }
+    }
+
+    /// Compiles the envelopes of a restored state.
+    pub(crate) fn compile(&mut self) {
+        for root in self.roots.values_mut() {
+            for task in root.tasks.values_mut() {
+                if let Some(envelope) = &mut task.envelope {
+                    envelope.compiled = envelope.signed.compile().map(Arc::new);
+                }
+            }
+        }
+    }
+}
+
+impl Root {
+    /// The task, made if it is new; `None` when the tree has too many.
+    pub(crate) fn task(&mut self, id: &TaskId) -> Option<&mut Task> {
+        if !self.tasks.contains_key(id) && self.tasks.len() >= TASKS_MAX {
+            return None;
+        }
+        Some(self.tasks.entry(id.clone()).or_default())
+    }
+
+    /// Credentials that a task holds at this moment.
+    pub(crate) fn held_by(&self, task: &TaskId) -> Vec<CredentialId> {
+        let of_task = |held: &Held| !held.revoked && held.task.as_ref() == Some(task);
+        self.credentials.iter().filter(|(_, held)| of_task(held)).map(|(id, _)| id.clone()).take(64).collect()
+    }
+}

@@ -1,0 +1,200 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Flight recorder and guard rail of an AI workforce: records every tool call and credential of every agent, checks
+/// each action against the envelope a human approved, and revokes what leaves it.
+#[derive(Debug, Parser)]
+#[command(name = "ambit", version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    /// Configuration file (TOML). Without it, defaults hold: everything under `./data`, bound to loopback.
+    #[arg(long, short, global = true, env = "AMBIT_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where everything local is kept; overrides `data_dir` of the configuration.
+    #[arg(long, global = true, env = "AMBIT_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Kafka brokers; overrides `kafka.bootstrap_servers` and switches the embedded broker off.
+    #[arg(long, global = true, env = "AMBIT_BOOTSTRAP_SERVERS", value_name = "HOST:PORT,..")]
+    pub bootstrap_servers: Option<String>,
+    /// What to log: error, warn, info, debug, trace, or filters such as `ambit_ingest=debug`.
+    #[arg(long, global = true, env = "AMBIT_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run every role in one process, with an embedded broker unless Kafka is configured.
+    Up(UpArgs),
+    /// Run everything, play a fleet of agents at it, receive its webhooks, and show it all in the console.
+    Demo(DemoArgs),
+    /// Run the HTTP gateway: takes CloudEvents, redacts secrets, writes to Kafka.
+    Gateway,
+    /// Run ingest: from Kafka into the store and its ledger.
+    Ingest,
+    /// Run the analyzer: from events to findings.
+    Analyze,
+    /// Run enforcement: from findings to signed webhooks.
+    Enforce,
+    /// Run the API and the console over the store.
+    Serve,
+    /// Play a seeded fleet of agents, with attacks, into Kafka.
+    Simulate(SimulateArgs),
+    /// Turn recorded agent runs into events and play them into Kafka.
+    ReplayRuns(ReplayRunsArgs),
+    /// Judge recorded agent runs and score the findings against their labels.
+    Eval(EvalArgs),
+    /// Search stored events from the command line.
+    Search(SearchArgs),
+    /// Check the store against the ledger's signed checkpoints. Exit code 0: intact, 1: could not check, 2: broken.
+    Verify(VerifyArgs),
+    /// Show or check the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// `ambit up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Address of API and console; overrides `api.listen`.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Write the console's URL, with its token, to this file once it answers.
+    #[arg(long, value_name = "FILE")]
+    pub url_file: Option<PathBuf>,
+}
+
+/// `ambit demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Address of API and console.
+    #[arg(long, default_value = "127.0.0.1:7070", value_name = "HOST:PORT")]
+    pub listen: String,
+    /// Tasks begun per minute.
+    #[arg(long, default_value_t = 40)]
+    pub tasks_per_minute: u32,
+    /// Stop after so many seconds; 0 for never.
+    #[arg(long, default_value_t = 0)]
+    pub seconds: u64,
+    /// Write the console's URL, with its token, to this file once it answers.
+    #[arg(long, value_name = "FILE")]
+    pub url_file: Option<PathBuf>,
+}
+
+/// `ambit simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// The seed of every choice.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Stop after so many events; 0 for never.
+    #[arg(long, default_value_t = 1_000)]
+    pub events: u64,
+    /// Play at the speed of life instead of as fast as Kafka takes it.
+    #[arg(long)]
+    pub real_time: bool,
+    /// Tasks begun per minute of simulated time.
+    #[arg(long, default_value_t = 60)]
+    pub tasks_per_minute: u32,
+    /// Of this many tasks one is attacked; 0 for never.
+    #[arg(long, default_value_t = 20)]
+    pub attack_every: u32,
+    /// Names the run, so that ids differ; the default is the time of day.
+    #[arg(long)]
+    pub run: Option<String>,
+    /// Write the ground truth to this file, one JSON object per attack.
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+}
+
+/// What stands in a run's envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EnvelopeMode {
+    /// Tools and targets of the authors' own solution.
+    Oracle,
+    /// Tools that a planner listed beforehand, and what the prompt names.
+    Planned,
+}
+
+/// `ambit replay-runs`.
+#[derive(Debug, Args)]
+pub struct ReplayRunsArgs {
+    /// Folder with one folder per dataset.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Only this dataset.
+    #[arg(long)]
+    pub dataset: Option<String>,
+    /// What stands in the envelopes.
+    #[arg(long, value_enum, default_value_t = EnvelopeMode::Oracle)]
+    pub envelope: EnvelopeMode,
+    /// Only so many runs of each dataset.
+    #[arg(long)]
+    pub limit: Option<usize>,
+}
+
+/// `ambit eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Folder with one folder per dataset.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Print JSON instead of tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ambit search`.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// Text that the event contains.
+    pub text: Option<String>,
+    /// Events not before this time (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Events before this time (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// The agent's id.
+    #[arg(long)]
+    pub agent: Option<String>,
+    /// The task, or any task below this root task.
+    #[arg(long)]
+    pub task: Option<String>,
+    /// The tool.
+    #[arg(long)]
+    pub tool: Option<String>,
+    /// The kind, such as `tool_call.requested`.
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 20)]
+    pub limit: u32,
+    /// Print JSON lines instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ambit verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Only this shard, such as `ambit.events/0`.
+    #[arg(long, value_name = "SHARD")]
+    pub shard: Option<String>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ambit config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check the configuration, and the files and policy that it names.
+    Check,
+    /// Print the configuration that is in effect, as TOML.
+    Dump,
+}

@@ -1,0 +1,7 @@
+//! Commands that run to an end.
+
+pub mod eval;
+pub mod replay_runs;
+pub mod search;
+pub mod simulate;
+pub mod verify;

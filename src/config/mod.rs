@@ -1,0 +1,197 @@
+//! Configuration: every component owns its options, this file only nests them. Defaults, then the file, then the
+//! command line and its environment variables.
+
+mod check;
+
+pub use check::check;
+
+use crate::cli::Cli;
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The whole configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where everything local is kept.
+    pub data_dir: PathBuf,
+    /// Kafka.
+    pub kafka: ambit_bus::KafkaOptions,
+    /// The embedded broker.
+    pub broker: Broker,
+    /// The HTTP gateway.
+    pub gateway: Gateway,
+    /// From Kafka into the store.
+    pub ingest: ambit_ingest::Options,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// From events to findings.
+    pub analyzer: Analyzer,
+    /// From findings to webhooks.
+    pub enforcement: ambit_enforcement::Options,
+    /// API and console.
+    pub api: ambit_query_api::Options,
+    /// Logging.
+    pub log: Log,
+}
+
+/// The embedded broker, a child process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Broker {
+    /// Whether `ambit up` starts it. Set to false to use `kafka.bootstrap_servers`.
+    pub embedded: bool,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The program; by default `ambit-broker` beside this program, then on the PATH.
+    pub program: Option<PathBuf>,
+}
+
+impl Default for Broker {
+    fn default() -> Self {
+        Self { embedded: true, listen: SocketAddr::from(([127, 0, 0, 1], 7092)), program: None }
+    }
+}
+
+/// The HTTP gateway.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gateway {
+    /// Whether `ambit up` runs it.
+    pub enabled: bool,
+    /// Where it listens.
+    pub listen: SocketAddr,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 7080)) }
+    }
+}
+
+/// The ledger.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ledger {
+    /// First part of every shard's origin, and the name of the signing key (C2SP tlog-checkpoint).
+    pub log_name: String,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { log_name: "ambit.local".into() }
+    }
+}
+
+/// The analyzer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Analyzer {
+    /// Ed25519 public keys (SPKI, PEM) whose signature makes an envelope valid, beside this installation's own.
+    pub approver_keys: Vec<PathBuf>,
+    /// Whether an envelope without a valid signature counts as none.
+    pub require_signature: bool,
+    /// Seconds between snapshots of each shard's state.
+    pub snapshot_every_seconds: u64,
+}
+
+impl Default for Analyzer {
+    fn default() -> Self {
+        Self { approver_keys: Vec::new(), require_signature: true, snapshot_every_seconds: 10 }
+    }
+}
+
+/// Logging.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// What to log.
+    pub filter: String,
+    /// Whether lines are JSON.
+    pub json: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".into(), json: false }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("data"),
+            kafka: ambit_bus::KafkaOptions::default(),
+            broker: Broker::default(),
+            gateway: Gateway::default(),
+            ingest: ambit_ingest::Options::default(),
+            ledger: Ledger::default(),
+            analyzer: Analyzer::default(),
+            enforcement: ambit_enforcement::Options::default(),
+            api: ambit_query_api::Options::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file that the command line names, if it names one, and applies the command line.
+    pub fn load(cli: &Cli) -> anyhow::Result<Self> {
+        let mut config = match &cli.config {
+            Some(path) => Self::read(path)?,
+            None => Self::default(),
+        };
+        if let Some(dir) = &cli.data_dir {
+            config.data_dir.clone_from(dir);
+        }
+        if let Some(servers) = &cli.bootstrap_servers {
+            config.kafka.bootstrap_servers.clone_from(servers);
+            config.broker.embedded = false;
+        }
+        if let Some(filter) = &cli.log {
+            config.log.filter.clone_from(filter);
+        }
+        if config.broker.embedded {
+            config.kafka.bootstrap_servers = config.broker.listen.to_string();
+        }
+        Ok(config)
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read configuration {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("configuration {} is not valid", path.display()))
+    }
+
+    /// The Delta table.
+    pub fn table_dir(&self) -> PathBuf {
+        self.data_dir.join("store")
+    }
+
+    /// Tiles and checkpoints.
+    pub fn ledger_dir(&self) -> PathBuf {
+        self.data_dir.join("ledger")
+    }
+
+    /// Keys and tokens.
+    pub fn keys_dir(&self) -> PathBuf {
+        self.data_dir.join("keys")
+    }
+
+    /// Snapshots of the analyzer.
+    pub fn analyzer_dir(&self) -> PathBuf {
+        self.data_dir.join("analyzer")
+    }
+
+    /// The outbox.
+    pub fn outbox_path(&self) -> PathBuf {
+        self.data_dir.join("outbox.sqlite")
+    }
+
+    /// The embedded broker's data.
+    pub fn broker_dir(&self) -> PathBuf {
+        self.data_dir.join("broker")
+    }
+}

@@ -1,0 +1,228 @@
+//! The analyzer's loop: the only place where judgement meets Kafka.
+//!
+//! One state per shard. It starts from the shard's snapshot, or, when there is none, from the stored events; it then
+//! reads on from Kafka. Findings are a function of the events, so reading some of them twice after a crash gives the
+//! same findings with the same ids (INVARIANT A-1). A snapshot is written only once all findings of the events it
+//! covers are durable in Kafka, so none can be lost.
+
+use crate::roles::snapshots::Snapshots;
+use ambit_analytics::{Analyzer, Options, finding_event};
+use ambit_bus::{Pending, Producer, Profile, ShardConsumer, ShardOwner, StartAt};
+use ambit_schemas::{Record, Sequenced, Shard, Topic, decode, encode};
+use ambit_store::Store;
+use anyhow::Context;
+use futures::StreamExt;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+/// The consumer group.
+const GROUP: &str = "ambit-analyze";
+/// Most records taken from Kafka at once.
+const RECORDS_MAX: usize = 4_096;
+/// How long one poll waits for the first record.
+const POLL: Duration = Duration::from_millis(100);
+/// Most findings on their way into Kafka; above it the loop waits for them.
+const PENDING_MAX: usize = 10_000;
+
+/// What the analyzer has done, for metrics.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Events judged.
+    pub events: AtomicU64,
+    /// Records that are not events.
+    pub skipped: AtomicU64,
+    /// Findings given.
+    pub findings: AtomicU64,
+    /// Snapshots written.
+    pub snapshots: AtomicU64,
+}
+
+/// What the loop needs. A cheap clone.
+#[derive(Debug, Clone)]
+pub struct Analyze {
+    /// Kafka.
+    pub kafka: ambit_bus::KafkaOptions,
+    /// How findings reach Kafka.
+    pub producer: Producer,
+    /// For rebuilding a state without a snapshot.
+    pub store: Store,
+    /// The analyzer's options.
+    pub options: Arc<Options>,
+    /// Where snapshots are.
+    pub snapshots: Snapshots,
+    /// How often they are written.
+    pub snapshot_every: Duration,
+    /// What was done.
+    pub counters: Arc<Counters>,
+}
+
+/// States and the findings that are on their way, shared with the consumer's callbacks.
+#[derive(Debug, Default)]
+struct Work {
+    states: HashMap<Shard, Analyzer>,
+    pending: VecDeque<Pending>,
+}
+
+#[derive(Clone)]
+struct Owner {
+    analyze: Analyze,
+    runtime: Handle,
+    work: Arc<Mutex<Work>>,
+}
+
+impl Analyze {
+    /// The loop; blocks. Ends with an error when a finding cannot be made durable: the next start reads the events
+    /// again.
+    pub fn run(self, runtime: &Handle, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        let snapshot_every = self.snapshot_every;
+        let kafka = self.kafka.clone();
+        let owner = Owner { analyze: self, runtime: runtime.clone(), work: Arc::default() };
+        let mut consumer = ShardConsumer::subscribe(
+            &kafka,
+            GROUP,
+            "ambit-analyze",
+            &[Topic::Events],
+            Profile::Latency,
+            Box::new(owner.clone()),
+        )
+        .context("the analyzer cannot subscribe to events")?;
+        let mut last_snapshot = Instant::now();
+        while !shutdown.is_cancelled() {
+            let batch = consumer.poll(POLL, RECORDS_MAX).context("the analyzer cannot read events")?;
+            for failure in &batch.failures {
+                tracing::error!(shard = ?failure.shard, detail = failure.detail, "events of a shard cannot be read");
+            }
+            let mut work = owner.work();
+            for record in &batch.records {
+                owner.analyze.judge(record, &mut work)?;
+            }
+            if work.pending.len() > PENDING_MAX {
+                owner.settle(&mut work)?;
+            }
+            if last_snapshot.elapsed() >= snapshot_every {
+                owner.settle(&mut work)?;
+                owner.save(&work, None)?;
+                let states = work.states.iter();
+                let positions: Vec<_> = states.map(|(shard, state)| (*shard, state.next_offset())).collect();
+                drop(work);
+                consumer.commit_hint(&positions);
+                last_snapshot = Instant::now();
+            }
+        }
+        let mut work = owner.work();
+        owner.settle(&mut work)?;
+        owner.save(&work, None)
+    }
+
+    fn judge(&self, record: &Record, work: &mut Work) -> anyhow::Result<()> {
+        let Some(analyzer) = work.states.get_mut(&record.shard) else { return Ok(()) };
+        if record.offset < analyzer.next_offset() {
+            return Ok(());
+        }
+        self.observe(analyzer, record, &mut work.pending)
+    }
+
+    fn observe(
+        &self,
+        analyzer: &mut Analyzer,
+        record: &Record,
+        pending: &mut VecDeque<Pending>,
+    ) -> anyhow::Result<()> {
+        let Ok(event) = decode(record) else {
+            // Ingest keeps it as a dead letter, by the same predicate.
+            analyzer.skip(record.offset);
+            self.counters.skipped.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        };
+        let findings = analyzer.observe(&Sequenced { shard: record.shard, offset: record.offset, item: event });
+        self.counters.events.fetch_add(1, Ordering::Relaxed);
+        for finding in findings {
+            let outgoing = encode(&finding_event(&finding)).context("a finding cannot be written")?;
+            pending.push_back(self.producer.enqueue(outgoing).context("a finding cannot be sent to Kafka")?);
+            self.counters.findings.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(finding = %finding.id, rule = %finding.rule.id, severity = finding.severity.name(), "finding");
+        }
+        Ok(())
+    }
+}
+
+impl Owner {
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until every finding so far is durable in Kafka.
+    fn settle(&self, work: &mut Work) -> anyhow::Result<()> {
+        let pending = std::mem::take(&mut work.pending);
+        self.runtime.block_on(async {
+            for delivery in pending {
+                delivery.await.context("a finding did not reach Kafka: its event is judged again after the restart")?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes the snapshots of some shards, or of all. Everything pending must be settled.
+    fn save(&self, work: &Work, only: Option<&[Shard]>) -> anyhow::Result<()> {
+        for (shard, analyzer) in &work.states {
+            if only.is_none_or(|only| only.contains(shard)) && self.analyze.snapshots.save(*shard, analyzer)? {
+                self.analyze.counters.snapshots.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// The state after all stored events of a shard (INVARIANT Q-2). Their findings are given again, with the same
+    /// ids: whoever has them already drops them.
+    fn rebuild(&self, shard: Shard, pending: &mut VecDeque<Pending>) -> Analyzer {
+        let mut analyzer = Analyzer::new(shard, Arc::clone(&self.analyze.options));
+        let replayed = self.runtime.block_on(async {
+            let mut rows = std::pin::pin!(self.analyze.store.scan(shard, 0));
+            while let Some(batch) = rows.next().await {
+                let batch = batch.context("stored events cannot be read")?;
+                for row in 0..batch.num_rows() {
+                    let stored = ambit_schemas::columns::record_at(&batch, row)?;
+                    self.analyze.observe(&mut analyzer, &stored.record, pending)?;
+                }
+            }
+            anyhow::Ok(())
+        });
+        if let Err(error) = replayed {
+            tracing::warn!(%shard, "the state is not rebuilt from the store, but from Kafka: {error:#}");
+            return Analyzer::new(shard, Arc::clone(&self.analyze.options));
+        }
+        analyzer
+    }
+}
+
+impl ShardOwner for Owner {
+    fn take(&self, shard: Shard) -> StartAt {
+        let mut work = self.work();
+        let analyzer = match self.analyze.snapshots.load(shard, &self.analyze.options) {
+            Ok(Some(analyzer)) => analyzer,
+            Ok(None) => self.rebuild(shard, &mut work.pending),
+            Err(error) => {
+                tracing::warn!(%shard, "the snapshot cannot be used, the state is rebuilt: {error:#}");
+                self.rebuild(shard, &mut work.pending)
+            }
+        };
+        let next = analyzer.next_offset();
+        tracing::info!(%shard, offset = next, "judging from here");
+        work.states.insert(shard, analyzer);
+        if next == 0 { StartAt::Earliest } else { StartAt::Offset(next) }
+    }
+
+    fn release(&self, shards: &[Shard]) {
+        let mut work = self.work();
+        let saved = self.settle(&mut work).and_then(|()| self.save(&work, Some(shards)));
+        if let Err(error) = saved {
+            // The next owner judges the events again, with the same findings.
+            tracing::warn!("snapshots were not written before their shards went to another member: {error:#}");
+        }
+        work.states.retain(|shard, _| !shards.contains(shard));
+    }
+}

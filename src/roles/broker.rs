@@ -1,0 +1,114 @@
+//! The embedded broker: a child process, so that its crates and its faults stay out of ours. It watches our end of a
+//! pipe and stops when that closes, so that even `kill -9` leaves no orphan.
+
+use crate::config::Config;
+use anyhow::{Context, bail};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// The program's name.
+const PROGRAM: &str = "ambit-broker";
+/// How long the broker may take to accept connections.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long it may take to stop once its pipe is closed.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How much of what it says on stderr is kept for an error message, in bytes.
+const STDERR_MAX: u64 = 16 << 10;
+
+/// A running broker.
+#[derive(Debug)]
+pub struct Broker {
+    child: Child,
+}
+
+impl Broker {
+    /// Starts the broker and waits until it accepts connections.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let program = find(config.broker.program.as_deref())?;
+        let dir = config.broker_dir();
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let mut child = Command::new(&program)
+            .arg("--listen")
+            .arg(config.broker.listen.to_string())
+            .arg("--data-dir")
+            .arg(&dir)
+            .arg("--exit-on-stdin-close")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            // Ctrl-C in a terminal goes to the whole group; the broker must outlive those who still need it.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start the embedded broker {}", program.display()))?;
+        let Some(stdout) = child.stdout.take() else { bail!("the embedded broker has no standard output") };
+        let mut lines = BufReader::new(stdout).lines();
+        let ready = timeout(READY_WITHIN, async {
+            while let Some(line) = lines.next_line().await? {
+                if line.starts_with("ready ") {
+                    return Ok::<bool, std::io::Error>(true);
+                }
+            }
+            Ok(false)
+        })
+        .await;
+        match ready {
+            Ok(Ok(true)) => Ok(Self { child }),
+            Ok(_) => bail!("the embedded broker did not start: {}", last_words(&mut child).await),
+            Err(_) => bail!("the embedded broker was not ready within {} s", READY_WITHIN.as_secs()),
+        }
+    }
+
+    /// Waits until the broker ends by itself, which is a failure, or until `shutdown`, then stops it.
+    pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        tokio::select! {
+            status = self.child.wait() => {
+                let status = status.context("cannot wait for the embedded broker")?;
+                bail!("the embedded broker ended with {status}: {}", last_words(&mut self.child).await)
+            }
+            () = shutdown.cancelled() => {}
+        }
+        drop(self.child.stdin.take());
+        if timeout(STOP_WITHIN, self.child.wait()).await.is_err() {
+            tracing::warn!("the embedded broker did not stop in time and is killed");
+            self.child.kill().await.context("cannot kill the embedded broker")?;
+        }
+        Ok(())
+    }
+}
+
+async fn last_words(child: &mut Child) -> String {
+    let Some(stderr) = child.stderr.take() else { return String::new() };
+    let mut text = Vec::new();
+    let read = timeout(Duration::from_secs(2), stderr.take(STDERR_MAX).read_to_end(&mut text)).await;
+    match read {
+        Ok(Ok(_)) => String::from_utf8_lossy(&text).trim().to_owned(),
+        _ => "it said nothing".to_owned(),
+    }
+}
+
+/// The configured program, or the one beside this program, or the one on the PATH.
+fn find(configured: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(program) = configured {
+        if program.is_file() {
+            return Ok(program.to_owned());
+        }
+        bail!("`broker.program` names {}, which is not a file", program.display());
+    }
+    let beside = std::env::current_exe().ok().map(|path| path.with_file_name(PROGRAM));
+    let on_path = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).map(|dir| dir.join(PROGRAM)).collect::<Vec<_>>())
+        .unwrap_or_default();
+    match std::env::var_os("AMBIT_BROKER_BIN").map(PathBuf::from).into_iter().chain(beside).chain(on_path).find(|path| path.is_file()) {
+        Some(program) => Ok(program),
+        None => bail!(
+            "the embedded broker `{PROGRAM}` is neither beside this program nor on the PATH: run `make broker`, or set \
+             `broker.program`, or use Apache Kafka with `--bootstrap-servers`"
+        ),
+    }
+}

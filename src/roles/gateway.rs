@@ -1,0 +1,209 @@
+//! The HTTP gateway: takes CloudEvents 1.0 (structured, batched or binary mode), refuses what is not an event, redacts
+//! secrets (INVARIANT P-1), keys by root task and answers only when Kafka has the event.
+
+use ambit_bus::Producer;
+use ambit_schemas::id::TenantId;
+use ambit_schemas::limits::{EVENT_BYTES_MAX, RECORD_BYTES_MAX};
+use ambit_schemas::redact::{RedactionKey, redact};
+use ambit_schemas::{Record, Shard, Topic, decode};
+use anyhow::Context;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+/// Most events of one batch.
+const BATCH_MAX: usize = 1_000;
+/// CloudEvents structured mode.
+const STRUCTURED: &str = "application/cloudevents+json";
+/// CloudEvents batched mode.
+const BATCHED: &str = "application/cloudevents-batch+json";
+
+/// What the gateway has done, for metrics.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Events that Kafka has.
+    pub accepted: AtomicU64,
+    /// Events that were refused.
+    pub refused: AtomicU64,
+    /// Values that were redacted.
+    pub redacted: AtomicU64,
+}
+
+/// The gateway's parts.
+#[derive(Debug)]
+pub struct Gateway {
+    /// How events reach Kafka.
+    pub producer: Producer,
+    /// What a caller must present.
+    pub token: Zeroizing<String>,
+    /// The key of the hashes that stand in place of secrets.
+    pub redaction: RedactionKey,
+    /// What was done.
+    pub counters: Arc<Counters>,
+}
+
+impl Gateway {
+    /// Serves until `shutdown`; requests under way are finished.
+    pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let router = Router::new()
+            .route("/v1/events", post(take))
+            .layer(DefaultBodyLimit::max(RECORD_BYTES_MAX))
+            .with_state(Arc::new(self));
+        axum::serve(listener, router)
+            .with_graceful_shutdown(shutdown.cancelled_owned())
+            .await
+            .context("the gateway failed")
+    }
+
+    async fn accept(&self, event: Incoming) -> Result<Value, Refusal> {
+        let mut data = event.data;
+        let redacted = redact(&mut data, &self.redaction);
+        let value = serde_json::to_vec(&data).map_err(|_| Refusal::bad("the data cannot be written as JSON"))?;
+        if value.len() > EVENT_BYTES_MAX {
+            return Err(Refusal::bad(format!("the event has {} bytes, more than {EVENT_BYTES_MAX}", value.len())));
+        }
+        let headers = event.attributes.into_iter().map(|(name, text)| (format!("ce_{name}"), Bytes::from(text)));
+        let mut headers: Vec<(String, Bytes)> = headers.collect();
+        headers.push(("content-type".into(), Bytes::from_static(b"application/json")));
+        let record = Record {
+            shard: Shard::new(Topic::Events, 0),
+            offset: 0,
+            timestamp_us: 0,
+            key: None,
+            headers,
+            value: Some(value.into()),
+        };
+        let decoded = decode(&record).map_err(|malformed| Refusal::bad(malformed.to_string()))?;
+        let topic = ambit_schemas::codec::topic_of(decoded.kind());
+        if topic != Topic::Events {
+            return Err(Refusal::bad(format!("{} is said by Ambit itself, not to it", decoded.kind())));
+        }
+        let outgoing = ambit_schemas::Outgoing {
+            topic,
+            key: Bytes::copy_from_slice(decoded.partition_key().as_bytes()),
+            headers: record.headers,
+            value: record.value.unwrap_or_default(),
+        };
+        let (shard, offset) = self.producer.send(outgoing).await.map_err(|error| {
+            tracing::error!("an event could not be written to Kafka: {error}");
+            Refusal { status: StatusCode::SERVICE_UNAVAILABLE, detail: "Kafka did not take the event: send it again".into() }
+        })?;
+        self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        self.counters.redacted.fetch_add(redacted, Ordering::Relaxed);
+        Ok(json!({"id": decoded.id, "ref": format!("{}:{}:{offset}", shard.topic, shard.partition), "redacted": redacted}))
+    }
+}
+
+#[derive(Debug)]
+struct Incoming {
+    attributes: Vec<(String, String)>,
+    data: Value,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    detail: String,
+}
+
+impl Refusal {
+    fn bad(detail: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, detail: detail.into() }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let title = self.status.canonical_reason().unwrap_or("refused");
+        let body = json!({"type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail});
+        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+    }
+}
+
+async fn take(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, body: Bytes) -> Result<Response, Refusal> {
+    authorise(&headers, &gateway.token)?;
+    let mut results = Vec::new();
+    let events = read(&headers, &body).inspect_err(|_| {
+        gateway.counters.refused.fetch_add(1, Ordering::Relaxed);
+    })?;
+    for event in events {
+        match gateway.accept(event).await {
+            Ok(result) => results.push(result),
+            Err(refusal) => {
+                gateway.counters.refused.fetch_add(1, Ordering::Relaxed);
+                if refusal.status != StatusCode::BAD_REQUEST {
+                    return Err(refusal);
+                }
+                results.push(json!({"error": refusal.detail}));
+            }
+        }
+    }
+    let failed = results.iter().filter(|result| result.get("error").is_some()).count();
+    let status = if failed == 0 { StatusCode::ACCEPTED } else { StatusCode::BAD_REQUEST };
+    Ok((status, Json(json!({"accepted": results.len() - failed, "refused": failed, "items": results}))).into_response())
+}
+
+/// Compares digests, so that the time taken says nothing about the token.
+fn authorise(headers: &HeaderMap, token: &str) -> Result<(), Refusal> {
+    use sha2::{Digest, Sha256};
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    if Sha256::digest(given) == Sha256::digest(token) {
+        Ok(())
+    } else {
+        Err(Refusal { status: StatusCode::UNAUTHORIZED, detail: "present the gateway's token: Authorization: Bearer ...".into() })
+    }
+}
+
+fn read(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Incoming>, Refusal> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let json = || serde_json::from_slice::<Value>(body).map_err(|error| Refusal::bad(format!("not JSON: {error}")));
+    match media_type {
+        STRUCTURED => Ok(vec![structured(json()?)?]),
+        BATCHED => match json()? {
+            Value::Array(events) if events.len() <= BATCH_MAX => events.into_iter().map(structured).collect(),
+            Value::Array(events) => Err(Refusal::bad(format!("{} events, more than {BATCH_MAX}", events.len()))),
+            _ => Err(Refusal::bad("a batch is an array of events")),
+        },
+        "application/json" => {
+            let attribute = |name: &str| name.strip_prefix("ce-").map(str::to_owned);
+            let attributes = headers
+                .iter()
+                .filter_map(|(name, value)| Some((attribute(name.as_str())?, value.to_str().ok()?.to_owned())))
+                .collect();
+            Ok(vec![Incoming { attributes, data: json()? }])
+        }
+        _ => Err(Refusal {
+            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            detail: format!("send {STRUCTURED}, {BATCHED}, or application/json with ce- headers"),
+        }),
+    }
+}
+
+fn structured(event: Value) -> Result<Incoming, Refusal> {
+    let Value::Object(mut fields) = event else { return Err(Refusal::bad("an event is an object")) };
+    let data = fields.remove("data").unwrap_or(Value::Null);
+    let attributes = fields
+        .into_iter()
+        .filter_map(|(name, value)| match value {
+            Value::String(text) => Some((name, text)),
+            _ => None,
+        })
+        .collect();
+    Ok(Incoming { attributes, data })
+}
+
+/// The tenant of a single-tenant installation's redaction key.
+pub fn redaction_key(secret: &str, tenant: &TenantId) -> RedactionKey {
+    RedactionKey::new(secret.as_bytes(), tenant)
+}

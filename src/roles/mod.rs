@@ -1,0 +1,8 @@
+//! One file per role, and `up`, which runs them all.
+
+pub mod analyze;
+pub mod broker;
+pub mod gateway;
+pub mod parts;
+pub mod snapshots;
+pub mod up;

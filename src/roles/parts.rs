@@ -1,0 +1,94 @@
+//! What roles are made of, opened once per process from the configuration: store, ledgers, keys, producers.
+
+use crate::config::Config;
+use crate::keys;
+use crate::roles::analyze::{Analyze, Counters};
+use crate::roles::snapshots::Snapshots;
+use ambit_bus::{Linger, Producer};
+use ambit_ingest::Ledgers;
+use ambit_ledger::CheckpointSigner;
+use ambit_store::Store;
+use anyhow::Context;
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Opens parts of the process.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'a> {
+    /// From what.
+    pub config: &'a Config,
+}
+
+impl Parts<'_> {
+    /// The store, made if it is not there.
+    pub async fn store(&self) -> anyhow::Result<Store> {
+        let options = ambit_store::Options::durable(self.config.table_dir());
+        Store::open(options).await.context("the store cannot be opened")
+    }
+
+    /// Who signs checkpoints; the key is made on first start.
+    pub fn signer(&self) -> anyhow::Result<Arc<CheckpointSigner>> {
+        let path = self.config.keys_dir().join("ledger.key");
+        std::fs::create_dir_all(self.config.keys_dir())
+            .with_context(|| format!("cannot create {}", self.config.keys_dir().display()))?;
+        let signer = CheckpointSigner::load_or_create(&path, &self.config.ledger.log_name)
+            .with_context(|| format!("the ledger's key {} cannot be used", path.display()))?;
+        Ok(Arc::new(signer))
+    }
+
+    /// Where ledgers are and who signs them.
+    pub fn ledgers(&self) -> anyhow::Result<Ledgers> {
+        Ok(Ledgers {
+            dir: self.config.ledger_dir(),
+            log_name: self.config.ledger.log_name.clone(),
+            signer: self.signer()?,
+        })
+    }
+
+    /// The key with which this installation approves envelopes: for the simulator and recorded runs.
+    pub fn approver(&self) -> anyhow::Result<SigningKey> {
+        keys::approver_key(&self.config.keys_dir().join("approver.pem"))
+    }
+
+    /// All keys that the analyzer trusts to approve envelopes.
+    pub fn approver_keys(&self) -> anyhow::Result<Vec<VerifyingKey>> {
+        let mut trusted = vec![self.approver()?.verifying_key()];
+        for path in &self.config.analyzer.approver_keys {
+            trusted.push(keys::public_key(path)?);
+        }
+        Ok(trusted)
+    }
+
+    /// A producer for events, in bulk.
+    pub fn bulk_producer(&self, client_id: &str) -> anyhow::Result<Producer> {
+        Producer::new(&self.config.kafka, client_id, Linger::Throughput).context("the producer cannot be set up")
+    }
+
+    /// A producer that does not wait for company.
+    pub fn prompt_producer(&self, client_id: &str) -> anyhow::Result<Producer> {
+        Producer::new(&self.config.kafka, client_id, Linger::None).context("the producer cannot be set up")
+    }
+
+    /// The analyzer's options.
+    pub fn analyzer_options(&self) -> anyhow::Result<ambit_analytics::Options> {
+        Ok(ambit_analytics::Options {
+            approver_keys: self.approver_keys()?,
+            require_signature: self.config.analyzer.require_signature,
+            ..ambit_analytics::Options::default()
+        })
+    }
+
+    /// The analyzer's loop.
+    pub fn analyze(&self, store: Store, counters: Arc<Counters>) -> anyhow::Result<Analyze> {
+        Ok(Analyze {
+            kafka: self.config.kafka.clone(),
+            producer: self.prompt_producer("ambit-analyze")?,
+            store,
+            options: Arc::new(self.analyzer_options()?),
+            snapshots: Snapshots::open(self.config.analyzer_dir())?,
+            snapshot_every: Duration::from_secs(self.config.analyzer.snapshot_every_seconds.max(1)),
+            counters,
+        })
+    }
+}
