@@ -78,15 +78,19 @@ fn start(options: &Options) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(async {
-        let server = server::Server::open(options.listen, options.ack == Ack::Synced).await?;
-        let stop = lifetime::stop_requested(options.exit_on_stdin_close);
-        writeln!(std::io::stdout(), "ready {}", server.address()?)
-            .context("cannot write to standard output")?;
-        server.run(stop).await
-    });
+    let result = runtime.block_on(serve(options));
     runtime.shutdown_timeout(STOP_WITHIN);
     result
+}
+
+async fn serve(options: &Options) -> anyhow::Result<()> {
+    let mut stop = lifetime::Stop::listen(options.exit_on_stdin_close)?;
+    let server = tokio::select! {
+        server = server::Server::open(options.listen, options.ack == Ack::Synced) => server?,
+        () = stop.requested() => return Ok(()),
+    };
+    writeln!(std::io::stdout(), "ready {}", server.address()?).context("cannot write to standard output")?;
+    server.run(stop).await
 }
 
 /// Takes the data directory for this process.

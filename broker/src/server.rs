@@ -1,5 +1,6 @@
 //! Takes connections and hands them to nisshi's Kafka protocol services.
 
+use crate::lifetime::Stop;
 use crate::storage::{LogStorage, Options};
 use anyhow::{Context, bail};
 use nisshi_broker::coordinator::group::administrator::{Controller, GroupCoordinatorConfig};
@@ -90,15 +91,14 @@ impl Server {
     }
 
     /// Answers clients until `stop`; then syncs the logs.
-    pub(crate) async fn run(self, stop: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, mut stop: Stop) -> anyhow::Result<()> {
         let mut connections = JoinSet::new();
         let mut maintenance = JoinSet::new();
         let mut maintain = interval(MAINTAIN_EVERY);
         maintain.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        tokio::pin!(stop);
-        let result = loop {
+        loop {
             tokio::select! {
-                result = &mut stop => break result,
+                () = stop.requested() => break,
                 accepted = self.listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                     Ok((stream, _)) => self.serve(stream, &mut connections)?,
                     Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -110,11 +110,11 @@ impl Server {
                     maintenance.spawn(async move { storage.maintain(SystemTime::now()).await });
                 }
             }
-        };
+        }
         connections.shutdown().await;
         maintenance.shutdown().await;
         self.storage.sync().await;
-        result
+        Ok(())
     }
 
     fn serve(&self, stream: tokio::net::TcpStream, connections: &mut JoinSet<()>) -> anyhow::Result<()> {
