@@ -34,7 +34,7 @@ struct Options {
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
     /// When producers are answered. Consumers see records only once they are synced, with either.
-    #[arg(long, value_enum, default_value_t = Ack::Written)]
+    #[arg(long, value_enum, default_value_t = Ack::Synced)]
     ack: Ack,
     /// Stop when standard input is closed.
     #[arg(long)]
@@ -43,11 +43,11 @@ struct Options {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Ack {
-    /// Once the operating system has the records: they survive a kill of the broker, a power failure may take the
-    /// last milliseconds (Apache Kafka on one node: the last seconds).
-    Written,
-    /// Once the disk has them.
+    /// Once the disk has the records.
     Synced,
+    /// Once the operating system has them: they survive a kill of the broker, a power failure may take the last
+    /// milliseconds (of Apache Kafka on one node: the last seconds).
+    Written,
 }
 
 fn main() -> ExitCode {
