@@ -1,1 +1,36 @@
-//! Written next.
+//! Consequence: from findings to signed webhooks that somebody has acknowledged.
+//!
+//! ```text
+//! ambit.findings -> policy -> outbox (SQLite) -> deliverer -> signed webhook -> receiver
+//!                                |                  |
+//!                                +---- events ------+----> ambit.responses
+//! ```
+//! A finding is read back from Kafka, so it is durable before anything leaves (INVARIANT E-1). What the policy
+//! decides, to whom it goes, how each try went and the events that tell of it are written to the outbox in one
+//! transaction each; the deliverer is woken by a signal and by a timer, reads what is due, and takes no other input,
+//! so the path after a crash is the path of every day. Ids are functions of finding, action and receiver: whatever
+//! happens twice has the same id (INVARIANT E-2). The outbox can be deleted: it is rebuilt from the two topics.
+
+mod client;
+mod deliver;
+mod error;
+pub mod guard;
+mod handle;
+mod options;
+mod outbox;
+mod policy;
+mod records;
+mod schedule;
+mod service;
+pub mod sign;
+
+pub use deliver::Clock;
+pub use error::Error;
+pub use handle::Handle;
+pub use options::{Options, ReceiverOptions, SecretRef};
+pub use outbox::{DeliveryState, Due, Outbox};
+pub use outbox::{Incoming, Tried};
+pub use policy::{BUILT_IN, Before};
+pub use policy::{Decision, Policy};
+pub use schedule::{Next, Outcome, next};
+pub use service::Service;
