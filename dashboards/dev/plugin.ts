@@ -1,6 +1,7 @@
 // The made-up world behind the API's paths, for `npm run dev` and `npm run preview` only. The token is `dev`.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import type { Connect, Plugin } from "vite";
 import { answer } from "./routes.ts";
 import { build, grow } from "./story.ts";
@@ -38,12 +39,14 @@ function middleware(): Connect.NextHandleFunction {
 }
 
 export function mockServer(): Plugin {
-  const hint = (port: number | undefined) => `\n  made-up data: http://127.0.0.1:${port ?? 0}/#token=${TOKEN}\n`;
+  // Without an address there is nothing to say: the server has its own message then.
+  const hint = (address: AddressInfo | string | null | undefined) =>
+    typeof address === "object" && address !== null ? `\n  made-up data: http://127.0.0.1:${address.port}/#token=${TOKEN}\n` : "";
   return {
     name: "ambit-made-up-world",
     configureServer(server) {
       server.middlewares.use(middleware());
-      server.httpServer?.once("listening", () => server.config.logger.info(hint(server.config.server.port)));
+      server.httpServer?.once("listening", () => server.config.logger.info(hint(server.httpServer?.address())));
     },
     configurePreviewServer(server) {
       server.middlewares.use((_, response, next) => {
@@ -51,7 +54,7 @@ export function mockServer(): Plugin {
         next();
       });
       server.middlewares.use(middleware());
-      server.httpServer.once("listening", () => server.config.logger.info(hint(server.config.preview.port)));
+      server.httpServer.once("listening", () => server.config.logger.info(hint(server.httpServer.address())));
     },
   };
 }

@@ -148,7 +148,7 @@ function Node({ placed, selected, reachable, hit, select }: NodeProps) {
       <rect className="box" width={NODE_WIDTH} height={NODE_HEIGHT} rx={6} />
       <rect className="mark" x={0} y={7} width={3.5} height={NODE_HEIGHT - 14} rx={1.75} />
       <text className="title" x={12} y={17}>
-        {ending(node.title, 25)}
+        {ending(node.title, 23)}
       </text>
       <text className="sub" x={12} y={31}>
         {clock.replace(/ UTC.*/, "")} {flag === null && ending(node.kind.split(".").at(-1) ?? "", 14)}

@@ -18,6 +18,11 @@ interface Size {
   height: number;
 }
 
+interface Box extends Size {
+  x: number;
+  y: number;
+}
+
 /** The whole picture, never enlarged; `wide` fits its width only and begins at its top. */
 export function fitView(picture: Size, window: Size, wide: boolean): View {
   const across = (window.width - 2 * MARGIN) / Math.max(picture.width, 1);
@@ -36,7 +41,7 @@ export function zoomView(view: View, factor: number, at: { x: number; y: number 
 }
 
 /** Moves the picture just so far that a box of it can be seen. */
-export function reveal(view: View, box: { x: number; y: number } & Size, window: Size): View {
+export function reveal(view: View, box: Box, window: Size): View {
   const pad = 40;
   const left = box.x * view.scale + view.x;
   const top = box.y * view.scale + view.y;
@@ -53,7 +58,7 @@ export interface ViewControl {
   zoom: (factor: number) => void;
   move: (dx: number, dy: number) => void;
   fit: () => void;
-  show: (box: { x: number; y: number } & Size) => void;
+  show: (box: Box) => void;
 }
 
 export function useView(picture: Size): ViewControl {
@@ -65,7 +70,23 @@ export function useView(picture: Size): ViewControl {
   }, []);
   const { width, height } = picture;
 
-  useEffect(() => setView(fitView({ width, height }, size(), true)), [width, height, size]);
+  // Until somebody moves the picture it follows the size of its frame; what was shown last stays in sight.
+  const moved = useRef(false);
+  const shown = useRef<Box | null>(null);
+
+  useEffect(() => {
+    const element = frame.current;
+    if (element === null) return;
+    moved.current = false;
+    const follow = () =>
+      setView((last) => {
+        const next = moved.current ? last : fitView({ width, height }, size(), true);
+        return shown.current === null ? next : reveal(next, shown.current, size());
+      });
+    const observer = new ResizeObserver(follow);
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, [width, height, size]);
 
   useEffect(() => {
     const element = frame.current;
@@ -75,8 +96,9 @@ export function useView(picture: Size): ViewControl {
       if (event.button !== 0) return;
       drag = { x: event.clientX, y: event.clientY };
     };
-    const moved = (event: PointerEvent) => {
+    const dragged = (event: PointerEvent) => {
       if (drag === null) return;
+      moved.current = true;
       const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
       drag = { x: event.clientX, y: event.clientY };
       setView((last) => ({ ...last, x: last.x + dx, y: last.y + dy }));
@@ -86,37 +108,48 @@ export function useView(picture: Size): ViewControl {
     };
     const wheel = (event: WheelEvent) => {
       event.preventDefault();
+      moved.current = true;
       const box = element.getBoundingClientRect();
       const at = { x: event.clientX - box.left, y: event.clientY - box.top };
       if (event.ctrlKey || event.metaKey) setView((last) => zoomView(last, Math.exp(-event.deltaY / 300), at));
       else setView((last) => ({ ...last, x: last.x - event.deltaX, y: last.y - event.deltaY }));
     };
     element.addEventListener("pointerdown", down);
-    addEventListener("pointermove", moved);
+    addEventListener("pointermove", dragged);
     addEventListener("pointerup", up);
     element.addEventListener("wheel", wheel, { passive: false });
     return () => {
       element.removeEventListener("pointerdown", down);
-      removeEventListener("pointermove", moved);
+      removeEventListener("pointermove", dragged);
       removeEventListener("pointerup", up);
       element.removeEventListener("wheel", wheel);
     };
   }, []);
 
   const zoom = (factor: number) => {
+    moved.current = true;
     const box = size();
     setView((last) => zoomView(last, factor, { x: box.width / 2, y: box.height / 2 }));
   };
   const show = useCallback(
-    (box: { x: number; y: number } & Size) => setView((last) => reveal(last, box, size())),
+    (box: Box) => {
+      shown.current = box;
+      setView((last) => reveal(last, box, size()));
+    },
     [size],
   );
   return {
     view,
     frame,
     zoom,
-    move: (dx, dy) => setView((last) => ({ ...last, x: last.x + dx, y: last.y + dy })),
-    fit: () => setView(fitView(picture, size(), false)),
+    move: (dx, dy) => {
+      moved.current = true;
+      setView((last) => ({ ...last, x: last.x + dx, y: last.y + dy }));
+    },
+    fit: () => {
+      moved.current = true;
+      setView(fitView(picture, size(), false));
+    },
     show,
   };
 }
