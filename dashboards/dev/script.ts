@@ -34,7 +34,7 @@ export class Play {
     let now = start;
     const wait = () => (now += 90 + Math.floor(this.chance() * 700));
     const base = { agent: uid, task };
-    const envelope = { document: { id: `env-${id}`, version: 1, task_id: id, agent_uid: uid, purpose, approved_by: "mailto:emma.johnson@acme.example", tools: calls.filter((call) => call.outside === undefined).map((call) => ({ name: call.tool })) }, signatures: [{ keyid: sha("key").slice(0, 16), sig: "b64" }] };
+    const envelope = { envelope: { document: { id: `env-${id}`, version: 1, task_id: id, agent_uid: uid, purpose, approved_by: "mailto:emma.johnson@acme.example", tools: calls.filter((call) => call.outside === undefined).map((call) => ({ name: call.tool })) }, signatures: [{ keyid: sha("key").slice(0, 16), sig: "b64" }] } };
     const approved = world.emit("task.envelope.approved", now, { ...base, title: "Envelope approved" }, envelope, `Envelope approved for ${name}: ${purpose}`);
     if (parent !== null) world.link("delegates", parent.from, approved);
     wait();
@@ -55,11 +55,11 @@ export class Play {
         wait();
       }
       const text = Object.entries(call.arguments).map(([key, value]) => `${key}=${String(value)}`).join(", ");
-      const asked = world.emit("tool_call.requested", now, { ...context, title: call.tool }, { tool: { id: callId, name: call.tool, arguments: call.arguments } }, `${call.tool}(${text})`);
+      const asked = world.emit("tool_call.requested", now, { ...context, title: call.tool }, { tool_call: { id: callId, name: call.tool, arguments: call.arguments } }, `${call.tool}(${text})`);
       world.link("calls", before, asked);
       const at = now;
       wait();
-      const done = world.emit("tool_call.completed", now, { ...context, status: "ok", title: `${call.tool} answered` }, { tool: { id: callId, name: call.tool, result: call.result, duration_ms: now - at } }, `${call.tool} answered`);
+      const done = world.emit("tool_call.completed", now, { ...context, status: "ok", title: `${call.tool} answered` }, { tool_call: { id: callId, name: call.tool, result: call.result, duration_ms: now - at } }, `${call.tool} answered`);
       world.link("completes", asked, done);
       before = done;
       if (call.outside !== undefined) {

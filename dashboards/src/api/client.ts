@@ -1,6 +1,7 @@
 // The API's resources, one function each.
 
 import { refuseToken, token } from "../state/token";
+import { fillAgent, fillChain, fillEvent, fillFinding, fillOverview } from "./fill";
 import { createGet, type Get, type Query } from "./http";
 import type {
   AgentDetail,
@@ -20,14 +21,16 @@ const get: Get = createGet({ token, onUnauthorized: refuseToken });
 const root = "api/v1";
 const one = encodeURIComponent;
 
-/** A list from a server that leaves out what is null. */
-async function list<T>(path: string, query: Query, signal?: AbortSignal): Promise<Page<T>> {
-  const page = await get<Partial<Page<T>>>(`${root}/${path}`, query, signal);
-  return { items: page.items ?? [], next_cursor: page.next_cursor ?? null, incomplete: page.incomplete ?? null };
+/** A list, each of its items made whole. */
+async function list<T, R = T>(path: string, query: Query, signal: AbortSignal | undefined, fill: (item: R) => T): Promise<Page<T>> {
+  const page = await get<Partial<Page<R>>>(`${root}/${path}`, query, signal);
+  return { items: (page.items ?? []).map((item) => fill(item)), next_cursor: page.next_cursor ?? null, incomplete: page.incomplete ?? null };
 }
 
+const whole = <T>(item: T): T => item;
+
 export interface AgentPage {
-  agent: Omit<AgentView, "tasks"> & { tasks: number };
+  agent: AgentView;
   tasks: AgentTask[];
 }
 
@@ -35,19 +38,25 @@ export interface AgentPage {
 export function splitAgent(detail: AgentDetail): AgentPage {
   const tasks = detail.recent_tasks ?? (Array.isArray(detail.tasks) ? detail.tasks : []);
   const count = Array.isArray(detail.tasks) ? detail.tasks.length : detail.tasks;
-  return { agent: { ...detail, tasks: count }, tasks };
+  return { agent: { ...fillAgent(detail), tasks: count }, tasks };
+}
+
+async function event(ref: string, signal?: AbortSignal): Promise<EventDetail> {
+  const detail = await get<EventDetail>(`${root}/events/${one(ref)}`, {}, signal);
+  return { ...detail, event: fillEvent(detail.event), headers: detail.headers ?? {}, proof: detail.proof ?? null };
 }
 
 export const api = {
-  overview: (signal?: AbortSignal) => get<Overview>(`${root}/overview`, {}, signal),
-  events: (query: Query, signal?: AbortSignal) => list<EventView>("events", query, signal),
-  event: (ref: string, signal?: AbortSignal) => get<EventDetail>(`${root}/events/${one(ref)}`, {}, signal),
-  findings: (query: Query, signal?: AbortSignal) => list<FindingView>("findings", query, signal),
-  finding: (id: string, signal?: AbortSignal) => get<FindingView>(`${root}/findings/${one(id)}`, {}, signal),
-  chain: (task: string, signal?: AbortSignal) => get<Chain>(`${root}/tasks/${one(task)}/chain`, {}, signal),
-  agents: (signal?: AbortSignal) => list<AgentView>("agents", {}, signal),
+  overview: async (signal?: AbortSignal) => fillOverview(await get<Partial<Overview>>(`${root}/overview`, {}, signal)),
+  events: (query: Query, signal?: AbortSignal) => list<EventView>("events", query, signal, fillEvent),
+  event,
+  findings: (query: Query, signal?: AbortSignal) => list<FindingView>("findings", query, signal, fillFinding),
+  finding: async (id: string, signal?: AbortSignal) =>
+    fillFinding(await get<FindingView>(`${root}/findings/${one(id)}`, {}, signal)),
+  chain: async (task: string, signal?: AbortSignal) => fillChain(await get<Chain>(`${root}/tasks/${one(task)}/chain`, {}, signal)),
+  agents: (signal?: AbortSignal) => list<AgentView>("agents", {}, signal, (agent) => fillAgent(agent)),
   agent: async (uid: string, signal?: AbortSignal) =>
     splitAgent(await get<AgentDetail>(`${root}/agents/${one(uid)}`, {}, signal)),
-  deadLetters: (query: Query, signal?: AbortSignal) => list<DeadLetter>("dead-letters", query, signal),
-  checkpoints: (signal?: AbortSignal) => list<Checkpoint>("checkpoints", {}, signal),
+  deadLetters: (query: Query, signal?: AbortSignal) => list<DeadLetter>("dead-letters", query, signal, whole),
+  checkpoints: (signal?: AbortSignal) => list<Checkpoint>("checkpoints", {}, signal, whole),
 };

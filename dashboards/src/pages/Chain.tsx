@@ -1,6 +1,6 @@
 // The action chain of a root task: as a graph or as a timeline, with one node's details beside it.
 
-import { useMemo } from "react";
+import { useMemo, useState } from "react";
 import { api } from "../api/client";
 import { SEVERITIES, type Chain } from "../api/types";
 import { Severity } from "../components/badges";
@@ -21,8 +21,23 @@ import { Legend } from "./chain/Legend";
 import { NodePane } from "./chain/NodePane";
 import { TimelineView } from "./chain/TimelineView";
 
+/** Milliseconds between looks at a chain in which something is still to come. */
+const WATCH = 4000;
+
+/** Whether a task is open, or a response has not arrived. */
+export function unfinished(chain: Chain): boolean {
+  const pending = chain.findings.some((view) => view.response?.deliveries.some((delivery) => delivery.state === "pending") ?? true);
+  return pending || chain.tasks.some((task) => task.closed === null);
+}
+
 export function ChainPage({ task }: { task: string }) {
-  const resource = useResource(`chain ${task}`, (signal) => api.chain(task, signal));
+  const [every, setEvery] = useState(0);
+  const load = async (signal: AbortSignal) => {
+    const loaded = await api.chain(task, signal);
+    setEvery(unfinished(loaded) ? WATCH : 0);
+    return loaded;
+  };
+  const resource = useResource(`chain ${task}`, load, every);
   const chain = resource.data;
   return (
     <>

@@ -23,13 +23,22 @@ interface Entry {
   worst: Level | null;
 }
 
+/** What a task is for: the purpose in its envelope, or the event's summary. */
+export function purposeOf(event: EventView): string {
+  const inside = (value: unknown, name: string): unknown =>
+    typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+  const purpose = inside(inside(inside(event.data, "envelope"), "document"), "purpose");
+  return typeof purpose === "string" && purpose !== "" ? purpose : event.summary;
+}
+
 /** One entry per root task: those with findings first, then as they were begun, the newest first. */
 export function entries(begun: EventView[], findings: FindingView[]): Entry[] {
   const byRoot = new Map<string, Entry>();
   for (const event of begun) {
-    if (event.root_task === null || byRoot.has(event.root_task)) continue;
-    const { root_task: root, agent, agent_name: name, time, summary } = event;
-    byRoot.set(root, { root, agent, name, time, summary, findings: 0, worst: null });
+    const { root_task: root, agent, agent_name: name, time } = event;
+    // The envelope of the root itself says more of the whole than that of a task it delegated.
+    if (root === null || (byRoot.has(root) && event.task !== root)) continue;
+    byRoot.set(root, { root, agent, name, time, summary: purposeOf(event), findings: 0, worst: null });
   }
   for (const { finding } of findings) {
     const root = finding.task?.root_id;
@@ -109,7 +118,7 @@ export function Chains() {
                   <th scope="col">Root task</th>
                   <th scope="col">Agent</th>
                   <th scope="col">What for</th>
-                  <th scope="col">Begun</th>
+                  <th scope="col">Time</th>
                   <th scope="col" className="number">Findings</th>
                   <th scope="col">Worst</th>
                 </tr>

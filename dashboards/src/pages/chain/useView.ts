@@ -77,7 +77,6 @@ export function useView(picture: Size): ViewControl {
   useEffect(() => {
     const element = frame.current;
     if (element === null) return;
-    moved.current = false;
     const follow = () =>
       setView((last) => {
         const next = moved.current ? last : fitView({ width, height }, size(), true);
