@@ -2,8 +2,12 @@
 //! only this one knows them all.
 
 pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod demo;
 pub mod keys;
 pub mod output;
+pub mod roles;
 pub mod runs;
 pub mod runtime;
 pub mod simulate;

@@ -1,12 +1,83 @@
-//! Ambit.
-fn main() -> anyhow::Result<()> {
-    use clap::Parser;
-    let cli = ambit::cli::Cli::parse();
-    if let ambit::cli::Command::Eval(args) = &cli.command {
-        let datasets = ambit::runs::datasets(&args.data)?;
-        let approver = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
-        let report = ambit::runs::report::Report::of(&datasets, &approver, |_| ())?;
-        ambit::output::print(&report.table());
+//! The program: reads the command line, sets up logging, runs the command, says how it went by its exit code.
+
+use ambit::cli::{Cli, Command, ConfigCommand};
+use ambit::commands;
+use ambit::config::{self, Config};
+use ambit::demo;
+use ambit::output::{print, print_error};
+use ambit::roles::up::{self, Role};
+use clap::Parser;
+use mimalloc::MiMalloc;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match start(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            print_error(&format!("ambit: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: Cli) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&cli)?;
+    log(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(dispatch(cli.command, config))
+}
+
+/// Logs go to standard error, so that what a command prints can be piped.
+fn log(config: &Config) -> anyhow::Result<()> {
+    // deltalake and its kernel tell at every commit what only their developers want to know.
+    let filter = format!(
+        "{},deltalake_core=warn,delta_kernel=warn,buoyant_kernel=warn,datafusion=warn",
+        config.log.filter
+    );
+    let filter = EnvFilter::try_new(filter)?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if config.log.json {
+        lines.json().init();
+    } else {
+        lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
     }
     Ok(())
+}
+
+async fn dispatch(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
+    if !matches!(command, Command::Config(_) | Command::Eval(_)) {
+        config::check(&config)?;
+    }
+    match command {
+        Command::Up(args) => {
+            if let Some(listen) = &args.listen {
+                config.api.listen = listen.parse()?;
+            }
+            up::run(config, args.url_file.as_deref()).await?;
+        }
+        Command::Demo(args) => demo::run(config, &args).await?,
+        Command::Gateway => up::run_role(config, Role::Gateway).await?,
+        Command::Ingest => up::run_role(config, Role::Ingest).await?,
+        Command::Analyze => up::run_role(config, Role::Analyze).await?,
+        Command::Enforce => up::run_role(config, Role::Enforce).await?,
+        Command::Serve => up::run_role(config, Role::Serve).await?,
+        Command::Simulate(args) => commands::simulate::run(&config, &args, CancellationToken::new()).await?,
+        Command::ReplayRuns(args) => commands::replay_runs::run(&config, &args).await?,
+        Command::Eval(args) => tokio::task::block_in_place(|| commands::eval::run(&args))?,
+        Command::Search(args) => commands::search::run(&config, &args).await?,
+        Command::Verify(args) => return commands::verify::run(&config, &args).await,
+        Command::Config(ConfigCommand::Check) => {
+            config::check(&config)?;
+            print("the configuration is valid");
+        }
+        Command::Config(ConfigCommand::Dump) => print(&toml::to_string(&config)?),
+    }
+    Ok(ExitCode::SUCCESS)
 }

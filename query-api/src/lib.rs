@@ -1,1 +1,29 @@
-//! Written next.
+//! Answers: what did this agent do, on whose authority, and what happened next?
+//!
+//! Reads the store and the ledger, writes nothing (INVARIANT Q-1). Every question runs against one version of the
+//! table, within bounds of time, memory and concurrency; what a bound cut off is said in the answer.
+
+mod agents;
+mod chain;
+mod cursor;
+mod engine;
+mod error;
+mod events;
+mod findings;
+pub mod http;
+mod options;
+mod overview;
+mod proof;
+mod rows;
+mod service;
+mod summary;
+mod views;
+
+pub use engine::{Engine, Span};
+pub use error::Error;
+pub use events::{EventFilter, LIMIT_DEFAULT, LIMIT_MAX, Order, TEXT_BYTES_MAX};
+pub use options::Options;
+pub use overview::{CheckpointView, Ledgers};
+pub use proof::ProofView;
+pub use service::{Service, Sources};
+pub use views::{EventView, Page};

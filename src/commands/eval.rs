@@ -2,8 +2,8 @@
 
 use crate::cli::EvalArgs;
 use crate::output::print;
-use crate::runs::report::Report;
 use crate::runs::datasets;
+use crate::runs::report::Report;
 use ed25519_dalek::SigningKey;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
@@ -11,7 +11,9 @@ use std::time::Duration;
 /// Runs the command. Needs neither Kafka nor a data directory: judgement is the same pure fold as live.
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let bar = ProgressBar::new_spinner();
-    bar.set_style(ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.set_style(
+        ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
     bar.enable_steady_tick(Duration::from_millis(200));
     bar.set_message("reading recorded runs");
     let datasets = datasets(&args.data)?;

@@ -25,20 +25,29 @@ pub async fn run(config: &Config, args: &SimulateArgs, shutdown: CancellationTok
     };
     let mut simulation = Simulation::new(options, parts.approver()?);
     let mut truth = match &args.truth {
-        Some(path) => {
-            Some(std::fs::File::create(path).with_context(|| format!("cannot write truth to {}", path.display()))?)
-        }
+        Some(path) => Some(
+            std::fs::File::create(path)
+                .with_context(|| format!("cannot write truth to {}", path.display()))?,
+        ),
         None => None,
     };
     let pace = if args.real_time { Pace::RealTime } else { Pace::Fast };
     let (_sender, revoked) = mpsc::channel(1);
     let mut untold = None;
-    let played = play(&mut simulation, &producer, pace, args.events, revoked, |told| {
-        if let Some(file) = &mut truth {
-            let line = serde_json::to_string(told).unwrap_or_default();
-            untold = untold.take().or_else(|| writeln!(file, "{line}").err());
-        }
-    }, shutdown)
+    let played = play(
+        &mut simulation,
+        &producer,
+        pace,
+        args.events,
+        revoked,
+        |told| {
+            if let Some(file) = &mut truth {
+                let line = serde_json::to_string(told).unwrap_or_default();
+                untold = untold.take().or_else(|| writeln!(file, "{line}").err());
+            }
+        },
+        shutdown,
+    )
     .await?;
     if let Some(error) = untold {
         return Err(error).context("the ground truth could not be written");

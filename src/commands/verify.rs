@@ -16,7 +16,10 @@ const BROKEN: u8 = 2;
 /// Runs the command. The exit code says how it went: 0 intact, 2 broken; an error, 1, that it could not be checked.
 pub async fn run(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     if !config.table_dir().join("_delta_log").is_dir() {
-        bail!("there is no store in {}: name the data directory with --data-dir", config.table_dir().display());
+        bail!(
+            "there is no store in {}: name the data directory with --data-dir",
+            config.table_dir().display()
+        );
     }
     let parts = Parts { config };
     let (store, signer) = (parts.store().await?, parts.signer()?);
@@ -27,7 +30,10 @@ pub async fn run(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode>
     let mut reports = Vec::new();
     for shard in shards {
         let bar = ProgressBar::new_spinner().with_message(shard.to_string());
-        bar.set_style(ProgressStyle::with_template("{spinner} {msg}: {pos} rows, {per_sec}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {msg}: {pos} rows, {per_sec}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
         let report = verify_shard(
             &store,
             &config.ledger_dir(),
@@ -54,7 +60,8 @@ pub async fn run(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode>
 fn all_shards(config: &Config) -> Vec<Shard> {
     let mut shards = Vec::new();
     for topic in Topic::ALL {
-        let ledgers = std::fs::read_dir(config.ledger_dir().join(topic.name())).into_iter().flatten().flatten();
+        let ledgers =
+            std::fs::read_dir(config.ledger_dir().join(topic.name())).into_iter().flatten().flatten();
         let numbers = ledgers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         let count = numbers.map(|number| number + 1).max().unwrap_or_default().max(config.kafka.partitions);
         shards.extend((0..count).map(|partition| Shard::new(topic, partition)));
@@ -68,7 +75,10 @@ fn show(report: &ShardReport) {
         Some(fault) => {
             let event = fault.event_id.as_deref().map_or_else(String::new, |id| format!(", event {id}"));
             let offset = fault.offset.map_or_else(String::new, |offset| format!(", offset {offset}"));
-            print_error(&format!("BROKEN  {}  leaf {}{offset}{event}: {}", report.shard, fault.leaf_index, fault.what));
+            print_error(&format!(
+                "BROKEN  {}  leaf {}{offset}{event}: {}",
+                report.shard, fault.leaf_index, fault.what
+            ));
         }
     }
 }

@@ -138,7 +138,8 @@ impl Analyze {
             self.counters.skipped.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         };
-        let findings = analyzer.observe(&Sequenced { shard: record.shard, offset: record.offset, item: event });
+        let findings =
+            analyzer.observe(&Sequenced { shard: record.shard, offset: record.offset, item: event });
         self.counters.events.fetch_add(1, Ordering::Relaxed);
         for finding in findings {
             let outgoing = encode(&finding_event(&finding)).context("a finding cannot be written")?;
@@ -160,7 +161,9 @@ impl Owner {
         let pending = std::mem::take(&mut work.pending);
         self.runtime.block_on(async {
             for delivery in pending {
-                delivery.await.context("a finding did not reach Kafka: its event is judged again after the restart")?;
+                delivery
+                    .await
+                    .context("a finding did not reach Kafka: its event is judged again after the restart")?;
             }
             Ok(())
         })
@@ -169,7 +172,9 @@ impl Owner {
     /// Writes the snapshots of some shards, or of all. Everything pending must be settled.
     fn save(&self, work: &Work, only: Option<&[Shard]>) -> anyhow::Result<()> {
         for (shard, analyzer) in &work.states {
-            if only.is_none_or(|only| only.contains(shard)) && self.analyze.snapshots.save(*shard, analyzer)? {
+            if only.is_none_or(|only| only.contains(shard))
+                && self.analyze.snapshots.save(*shard, analyzer)?
+            {
                 self.analyze.counters.snapshots.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -221,7 +226,9 @@ impl ShardOwner for Owner {
         let saved = self.settle(&mut work).and_then(|()| self.save(&work, Some(shards)));
         if let Err(error) = saved {
             // The next owner judges the events again, with the same findings.
-            tracing::warn!("snapshots were not written before their shards went to another member: {error:#}");
+            tracing::warn!(
+                "snapshots were not written before their shards went to another member: {error:#}"
+            );
         }
         work.states.retain(|shard, _| !shards.contains(shard));
     }

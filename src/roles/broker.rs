@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 /// The program's name.
 const PROGRAM: &str = "ambit-broker";
 /// How long the broker may take to accept connections.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 /// How long it may take to stop once its pipe is closed.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How much of what it says on stderr is kept for an error message, in bytes.
@@ -104,7 +104,13 @@ fn find(configured: Option<&Path>) -> anyhow::Result<PathBuf> {
     let on_path = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).map(|dir| dir.join(PROGRAM)).collect::<Vec<_>>())
         .unwrap_or_default();
-    match std::env::var_os("AMBIT_BROKER_BIN").map(PathBuf::from).into_iter().chain(beside).chain(on_path).find(|path| path.is_file()) {
+    match std::env::var_os("AMBIT_BROKER_BIN")
+        .map(PathBuf::from)
+        .into_iter()
+        .chain(beside)
+        .chain(on_path)
+        .find(|path| path.is_file())
+    {
         Some(program) => Ok(program),
         None => bail!(
             "the embedded broker `{PROGRAM}` is neither beside this program nor on the PATH: run `make broker`, or set \

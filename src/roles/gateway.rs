@@ -67,11 +67,16 @@ impl Gateway {
     async fn accept(&self, event: Incoming) -> Result<Value, Refusal> {
         let mut data = event.data;
         let redacted = redact(&mut data, &self.redaction);
-        let value = serde_json::to_vec(&data).map_err(|_| Refusal::bad("the data cannot be written as JSON"))?;
+        let value =
+            serde_json::to_vec(&data).map_err(|_| Refusal::bad("the data cannot be written as JSON"))?;
         if value.len() > EVENT_BYTES_MAX {
-            return Err(Refusal::bad(format!("the event has {} bytes, more than {EVENT_BYTES_MAX}", value.len())));
+            return Err(Refusal::bad(format!(
+                "the event has {} bytes, more than {EVENT_BYTES_MAX}",
+                value.len()
+            )));
         }
-        let headers = event.attributes.into_iter().map(|(name, text)| (format!("ce_{name}"), Bytes::from(text)));
+        let headers =
+            event.attributes.into_iter().map(|(name, text)| (format!("ce_{name}"), Bytes::from(text)));
         let mut headers: Vec<(String, Bytes)> = headers.collect();
         headers.push(("content-type".into(), Bytes::from_static(b"application/json")));
         let record = Record {
@@ -95,11 +100,16 @@ impl Gateway {
         };
         let (shard, offset) = self.producer.send(outgoing).await.map_err(|error| {
             tracing::error!("an event could not be written to Kafka: {error}");
-            Refusal { status: StatusCode::SERVICE_UNAVAILABLE, detail: "Kafka did not take the event: send it again".into() }
+            Refusal {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                detail: "Kafka did not take the event: send it again".into(),
+            }
         })?;
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         self.counters.redacted.fetch_add(redacted, Ordering::Relaxed);
-        Ok(json!({"id": decoded.id, "ref": format!("{}:{}:{offset}", shard.topic, shard.partition), "redacted": redacted}))
+        Ok(
+            json!({"id": decoded.id, "ref": format!("{}:{}:{offset}", shard.topic, shard.partition), "redacted": redacted}),
+        )
     }
 }
 
@@ -129,7 +139,11 @@ impl IntoResponse for Refusal {
     }
 }
 
-async fn take(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, body: Bytes) -> Result<Response, Refusal> {
+async fn take(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
     authorise(&headers, &gateway.token)?;
     let mut results = Vec::new();
     let events = read(&headers, &body).inspect_err(|_| {
@@ -149,7 +163,8 @@ async fn take(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, body: Byt
     }
     let failed = results.iter().filter(|result| result.get("error").is_some()).count();
     let status = if failed == 0 { StatusCode::ACCEPTED } else { StatusCode::BAD_REQUEST };
-    Ok((status, Json(json!({"accepted": results.len() - failed, "refused": failed, "items": results}))).into_response())
+    Ok((status, Json(json!({"accepted": results.len() - failed, "refused": failed, "items": results})))
+        .into_response())
 }
 
 /// Compares digests, so that the time taken says nothing about the token.
@@ -160,26 +175,37 @@ fn authorise(headers: &HeaderMap, token: &str) -> Result<(), Refusal> {
     if Sha256::digest(given) == Sha256::digest(token) {
         Ok(())
     } else {
-        Err(Refusal { status: StatusCode::UNAUTHORIZED, detail: "present the gateway's token: Authorization: Bearer ...".into() })
+        Err(Refusal {
+            status: StatusCode::UNAUTHORIZED,
+            detail: "present the gateway's token: Authorization: Bearer ...".into(),
+        })
     }
 }
 
 fn read(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Incoming>, Refusal> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    let json = || serde_json::from_slice::<Value>(body).map_err(|error| Refusal::bad(format!("not JSON: {error}")));
+    let json =
+        || serde_json::from_slice::<Value>(body).map_err(|error| Refusal::bad(format!("not JSON: {error}")));
     match media_type {
         STRUCTURED => Ok(vec![structured(json()?)?]),
         BATCHED => match json()? {
             Value::Array(events) if events.len() <= BATCH_MAX => events.into_iter().map(structured).collect(),
-            Value::Array(events) => Err(Refusal::bad(format!("{} events, more than {BATCH_MAX}", events.len()))),
-            _ => Err(Refusal::bad("a batch is an array of events")),
+            Value::Array(events) => {
+                Err(Refusal::bad(format!("{} events, more than {BATCH_MAX}", events.len())))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                Err(Refusal::bad("a batch is an array of events"))
+            }
         },
         "application/json" => {
             let attribute = |name: &str| name.strip_prefix("ce-").map(str::to_owned);
             let attributes = headers
                 .iter()
-                .filter_map(|(name, value)| Some((attribute(name.as_str())?, value.to_str().ok()?.to_owned())))
+                .filter_map(|(name, value)| {
+                    Some((attribute(name.as_str())?, value.to_str().ok()?.to_owned()))
+                })
                 .collect();
             Ok(vec![Incoming { attributes, data: json()? }])
         }
@@ -193,13 +219,8 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Incoming>, Refusal> {
 fn structured(event: Value) -> Result<Incoming, Refusal> {
     let Value::Object(mut fields) = event else { return Err(Refusal::bad("an event is an object")) };
     let data = fields.remove("data").unwrap_or(Value::Null);
-    let attributes = fields
-        .into_iter()
-        .filter_map(|(name, value)| match value {
-            Value::String(text) => Some((name, text)),
-            _ => None,
-        })
-        .collect();
+    let attributes =
+        fields.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect();
     Ok(Incoming { attributes, data })
 }
 

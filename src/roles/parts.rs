@@ -62,7 +62,8 @@ impl Parts<'_> {
 
     /// A producer for events, in bulk.
     pub fn bulk_producer(&self, client_id: &str) -> anyhow::Result<Producer> {
-        Producer::new(&self.config.kafka, client_id, Linger::Throughput).context("the producer cannot be set up")
+        Producer::new(&self.config.kafka, client_id, Linger::Throughput)
+            .context("the producer cannot be set up")
     }
 
     /// A producer that does not wait for company.

@@ -7,6 +7,7 @@
     clippy::indexing_slicing,
     clippy::print_stderr,
     clippy::missing_panics_doc,
+    clippy::string_slice,
     missing_docs,
     unreachable_pub,
     reason = "tests fail by panicking"

@@ -1,0 +1,132 @@
+//! The engine: DataFusion over the files of one version of the table, within bounds.
+
+use crate::error::Error;
+use crate::options::Options;
+use ambit_schemas::Timestamp;
+use ambit_schemas::columns::{PARTITION_COLUMN, names, schema};
+use ambit_store::{FileEntry, Store};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::MemTable;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::functions::core::expr_fn::coalesce;
+use datafusion::logical_expr::{Expr, ident, lit};
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use datafusion::scalar::ScalarValue;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// Threads that one question may use.
+const PARTITIONS: usize = 2;
+/// Name of the column that orders events: when it happened, or for dead letters when the broker got it.
+pub(crate) const AT: &str = "at";
+
+/// Asks the store. A cheap clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) store: Store,
+    context: SessionContext,
+    schema: SchemaRef,
+    permits: Arc<Semaphore>,
+    timeout_ms: u64,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("free", &self.permits.available_permits()).finish_non_exhaustive()
+    }
+}
+
+/// A span of event time; open where absent. The end is not part of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// From this moment on.
+    pub from: Option<Timestamp>,
+    /// Before this moment.
+    pub to: Option<Timestamp>,
+}
+
+impl Engine {
+    /// An engine over a store.
+    pub fn new(store: Store, options: &Options) -> Result<Self, Error> {
+        let mut config =
+            SessionConfig::new().with_target_partitions(PARTITIONS).with_information_schema(false);
+        let parquet = &mut config.options_mut().execution;
+        parquet.parquet.pushdown_filters = true;
+        parquet.parquet.reorder_filters = true;
+        // The files' own statistics prune them; reading all footers beforehand would cost more than it saves.
+        parquet.collect_statistics = false;
+        let pool = Arc::new(FairSpillPool::new(options.memory_mb << 20));
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
+        let fields: Vec<_> =
+            schema().fields().iter().filter(|field| field.name() != PARTITION_COLUMN).cloned().collect();
+        Ok(Self {
+            store,
+            context: SessionContext::new_with_config_rt(config, runtime),
+            schema: Arc::new(Schema::new(fields)),
+            permits: Arc::new(Semaphore::new(options.concurrent_queries.max(1))),
+            timeout_ms: options.query_timeout_ms,
+        })
+    }
+
+    /// All rows of the newest version whose files may hold events of the span, with the column [`AT`].
+    pub(crate) async fn frame(&self, span: Span) -> Result<DataFrame, Error> {
+        let snapshot = self.store.snapshot().await?;
+        let paths: Vec<String> = snapshot
+            .files
+            .iter()
+            .filter(|file| may_hold(file, span))
+            .map(|file| file.path.display().to_string())
+            .collect();
+        let frame = if paths.is_empty() {
+            let empty = MemTable::try_new(Arc::clone(&self.schema), vec![vec![]])?;
+            self.context.read_table(Arc::new(empty))?
+        } else {
+            let options =
+                ParquetReadOptions::default().parquet_pruning(true).skip_metadata(true).schema(&self.schema);
+            self.context.read_parquet(paths, options).await?
+        };
+        let mut frame =
+            frame.with_column(AT, coalesce(vec![ident(names::TIME), ident(names::BROKER_TIME)]))?;
+        if let Some(from) = span.from {
+            frame = frame.filter(ident(AT).gt_eq(moment(from)))?;
+        }
+        if let Some(to) = span.to {
+            frame = frame.filter(ident(AT).lt(moment(to)))?;
+        }
+        Ok(frame)
+    }
+
+    /// Runs a question to its end, within the bounds. Dropping the future stops it.
+    pub(crate) async fn run(&self, frame: DataFrame) -> Result<Vec<RecordBatch>, Error> {
+        let permit = self.permits.try_acquire().map_err(|_| Error::Busy)?;
+        let collected = timeout(Duration::from_millis(self.timeout_ms), frame.collect()).await;
+        drop(permit);
+        Ok(collected.map_err(|_| Error::Timeout(self.timeout_ms))??)
+    }
+
+    /// The version of the table that is newest now.
+    pub(crate) async fn version(&self) -> Result<u64, Error> {
+        Ok(self.store.snapshot().await?.version)
+    }
+}
+
+/// Whether a file may hold rows of the span. Rows without an event time are ordered by the broker's.
+fn may_hold(file: &FileEntry, span: Span) -> bool {
+    let Some((first, last)) = file.time.filter(|_| !file.has_no_time) else { return true };
+    span.from.is_none_or(|from| last >= from) && span.to.is_none_or(|to| first < to)
+}
+
+/// A moment as a literal.
+pub(crate) fn moment(time: Timestamp) -> Expr {
+    lit(ScalarValue::TimestampMicrosecond(Some(time.micros()), Some("UTC".into())))
+}
+
+/// A column equals a text.
+pub(crate) fn is(column: &str, text: &str) -> Expr {
+    ident(column).eq(lit(text))
+}

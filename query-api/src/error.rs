@@ -1,0 +1,33 @@
+//! What can go wrong with a question.
+
+/// What can go wrong with a question.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The question is not well put.
+    #[error("{0}")]
+    Bad(String),
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// Too many questions at once.
+    #[error("too many questions run at once: ask again in a moment")]
+    Busy,
+    /// It took too long.
+    #[error("the question took longer than {0} ms: narrow the time range or add a filter")]
+    Timeout(u64),
+    /// The store.
+    #[error("the store cannot be read")]
+    Store(#[from] ambit_store::Error),
+    /// The engine.
+    #[error("the question cannot be answered")]
+    Engine(#[from] datafusion::error::DataFusionError),
+    /// The ledger.
+    #[error("the ledger cannot be read")]
+    Ledger(#[from] ambit_ledger::LedgerError),
+    /// A stored row.
+    #[error("a stored row cannot be read: run `ambit verify`")]
+    Row(#[from] ambit_schemas::columns::UnreadableRow),
+    /// Work was cancelled.
+    #[error("the work was cancelled")]
+    Cancelled,
+}

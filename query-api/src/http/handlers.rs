@@ -1,0 +1,131 @@
+//! The resources.
+
+use crate::agents::{AgentDetail, AgentView};
+use crate::chain::ChainView;
+use crate::error::Error;
+use crate::events::parse_reference;
+use crate::http::params::{PageParams, SearchParams};
+use crate::http::problem::Problem;
+use crate::overview::{CheckpointView, OverviewView, checkpoints as read_checkpoints};
+use crate::proof::{ProofView, prove};
+use crate::service::Service;
+use crate::views::{DeadLetterView, EventView, FindingView, Page};
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+type App = State<Arc<Service>>;
+type Answer<T> = Result<Json<T>, Problem>;
+
+fn query<T>(given: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+    given
+        .map(|Query(params)| params)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))
+}
+
+/// The whole at a glance.
+#[utoipa::path(get, path = "/api/v1/overview", responses((status = 200, body = OverviewView)), security(("bearer" = [])))]
+pub(crate) async fn overview(State(app): App) -> Answer<OverviewView> {
+    Ok(Json(app.engine.overview(&app.ledgers, (app.sources.now)()).await?))
+}
+
+/// Events, newest first.
+#[utoipa::path(get, path = "/api/v1/events", params(SearchParams), responses((status = 200, body = Page<EventView>)), security(("bearer" = [])))]
+pub(crate) async fn events(
+    State(app): App,
+    params: Result<Query<SearchParams>, QueryRejection>,
+) -> Answer<Page<EventView>> {
+    let params = query(params)?;
+    Ok(Json(app.engine.events(&params.filter()?, params.order()?, params.limit(), params.cursor()).await?))
+}
+
+/// One event, with its headers and its proof.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct EventDetail {
+    /// The event.
+    event: EventView,
+    /// Its Kafka headers.
+    headers: BTreeMap<String, String>,
+    /// Its value, when that is not JSON.
+    raw_base64: Option<String>,
+    /// Its inclusion proof; null while the newest checkpoint does not cover it.
+    proof: Option<ProofView>,
+}
+
+/// One event with its inclusion proof.
+#[utoipa::path(get, path = "/api/v1/events/{ref}", params(("ref" = String, Path, description = "`topic:partition:offset`")), responses((status = 200, body = EventDetail)), security(("bearer" = [])))]
+pub(crate) async fn event(State(app): App, Path(reference): Path<String>) -> Answer<EventDetail> {
+    let (shard, offset) = parse_reference(&reference)?;
+    let (event, stored) = app.engine.event_at(shard, offset).await?;
+    let headers = stored
+        .record
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()))
+        .collect();
+    let raw = stored.record.value.as_deref().filter(|_| event.data.is_none());
+    let raw_base64 = raw.map(|bytes| BASE64.encode(bytes));
+    let ledgers = app.ledgers.clone();
+    let proof = tokio::task::spawn_blocking(move || prove(&ledgers, &stored))
+        .await
+        .map_err(|_| Error::Cancelled)??;
+    Ok(Json(EventDetail { event, headers, raw_base64, proof }))
+}
+
+/// Findings, newest first, with what they led to.
+#[utoipa::path(get, path = "/api/v1/findings", params(SearchParams), responses((status = 200, body = Page<FindingView>)), security(("bearer" = [])))]
+pub(crate) async fn findings(
+    State(app): App,
+    params: Result<Query<SearchParams>, QueryRejection>,
+) -> Answer<Page<FindingView>> {
+    let params = query(params)?;
+    Ok(Json(app.engine.findings(&params.filter()?, params.limit(), params.cursor()).await?))
+}
+
+/// One finding.
+#[utoipa::path(get, path = "/api/v1/findings/{id}", params(("id" = String, Path)), responses((status = 200, body = FindingView)), security(("bearer" = [])))]
+pub(crate) async fn finding(State(app): App, Path(id): Path<String>) -> Answer<FindingView> {
+    Ok(Json(app.engine.finding(&id).await?))
+}
+
+/// The action chain of a root task.
+#[utoipa::path(get, path = "/api/v1/tasks/{root_task}/chain", params(("root_task" = String, Path)), responses((status = 200, body = ChainView)), security(("bearer" = [])))]
+pub(crate) async fn chain(State(app): App, Path(root_task): Path<String>) -> Answer<ChainView> {
+    Ok(Json(app.engine.chain(&root_task).await?))
+}
+
+/// Agents, latest first.
+#[utoipa::path(get, path = "/api/v1/agents", responses((status = 200, body = Page<AgentView>)), security(("bearer" = [])))]
+pub(crate) async fn agents(State(app): App) -> Answer<Page<AgentView>> {
+    Ok(Json(app.engine.agents().await?))
+}
+
+/// One agent with its latest tasks.
+#[utoipa::path(get, path = "/api/v1/agents/{uid}", params(("uid" = String, Path)), responses((status = 200, body = AgentDetail)), security(("bearer" = [])))]
+pub(crate) async fn agent(State(app): App, Path(uid): Path<String>) -> Answer<AgentDetail> {
+    Ok(Json(app.engine.agent(&uid).await?))
+}
+
+/// Records that are no events, newest first.
+#[utoipa::path(get, path = "/api/v1/dead-letters", params(PageParams), responses((status = 200, body = Page<DeadLetterView>)), security(("bearer" = [])))]
+pub(crate) async fn dead_letters(
+    State(app): App,
+    params: Result<Query<PageParams>, QueryRejection>,
+) -> Answer<Page<DeadLetterView>> {
+    let params = query(params)?;
+    Ok(Json(app.engine.dead_letters(params.limit(), params.cursor()).await?))
+}
+
+/// The newest checkpoint of every shard.
+#[utoipa::path(get, path = "/api/v1/checkpoints", responses((status = 200, body = Page<CheckpointView>)), security(("bearer" = [])))]
+pub(crate) async fn checkpoints(State(app): App) -> Answer<Page<CheckpointView>> {
+    let items = read_checkpoints(app.ledgers.clone()).await?;
+    Ok(Json(Page { items, next_cursor: None, incomplete: None }))
+}

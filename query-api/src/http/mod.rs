@@ -1,0 +1,111 @@
+//! HTTP: one file per concern. Handlers turn parameters into questions and answers into views.
+
+mod console;
+mod guard;
+mod handlers;
+mod metrics;
+mod params;
+mod problem;
+
+use crate::service::Service;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use std::sync::Arc;
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Most bytes of a request's body: no resource takes one.
+const BODY_BYTES_MAX: usize = 16 << 10;
+/// How long an answer may take beyond the question's own bound.
+const REQUEST_SLACK: Duration = Duration::from_secs(5);
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Ambit", description = "What AI agents did, on whose authority, and what followed."),
+    modifiers(&Bearer)
+)]
+struct Document;
+
+struct Bearer;
+
+impl utoipa::Modify for Bearer {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        openapi.components.get_or_insert_default().add_security_scheme("bearer", scheme);
+    }
+}
+
+fn api() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(handlers::overview))
+        .routes(routes!(handlers::events))
+        .routes(routes!(handlers::event))
+        .routes(routes!(handlers::findings))
+        .routes(routes!(handlers::finding))
+        .routes(routes!(handlers::chain))
+        .routes(routes!(handlers::agents))
+        .routes(routes!(handlers::agent))
+        .routes(routes!(handlers::dead_letters))
+        .routes(routes!(handlers::checkpoints))
+}
+
+/// The OpenAPI document, generated from the handlers.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    api().into_openapi()
+}
+
+/// Everything that is served.
+pub fn router(service: Arc<Service>) -> Router {
+    let patience = Duration::from_millis(service.options.query_timeout_ms) + REQUEST_SLACK;
+    let (api, document) = api().split_for_parts();
+    let api = api.layer(from_fn_with_state(Arc::clone(&service), guard::authorise));
+    let header = |name: &'static str, value: &'static str| {
+        SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
+    };
+    Router::new()
+        .merge(api)
+        .route("/healthz", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
+        .route("/readyz", get(metrics::ready))
+        .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(move || async move { Json(document) }))
+        .fallback(fallback)
+        .method_not_allowed_fallback(|| async {
+            problem::Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this resource is only read")
+        })
+        .layer(from_fn(guard::count_in))
+        .layer(from_fn_with_state(Arc::clone(&service), guard::check_host))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, patience))
+        .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
+        .layer(CatchPanicLayer::new())
+        .layer(header("x-content-type-options", "nosniff"))
+        .layer(header("x-frame-options", "DENY"))
+        .layer(header("referrer-policy", "no-referrer"))
+        .layer(header(
+            "content-security-policy",
+            "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+        ))
+        .with_state(service)
+}
+
+/// The console for everything that is not the API's.
+async fn fallback(method: Method, uri: Uri) -> Response {
+    if uri.path().starts_with("/api/") {
+        return problem::Problem::new(StatusCode::NOT_FOUND, "there is no such resource: see /openapi.json")
+            .into_response();
+    }
+    if method != Method::GET && method != Method::HEAD {
+        return problem::Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the console is only read")
+            .into_response();
+    }
+    console::file(uri.path())
+}

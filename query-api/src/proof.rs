@@ -1,0 +1,53 @@
+//! Inclusion proofs: an event is in the log that the checkpoint signed.
+
+use crate::error::Error;
+use crate::overview::Ledgers;
+use ambit_ledger::{LeafIndex, verify_inclusion};
+use ambit_schemas::columns::Stored;
+use ambit_schemas::record::leaf_bytes;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A proof that anybody can check with the ledger's public key.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ProofView {
+    /// SHA-256 leaf hash of the record, hexadecimal.
+    pub leaf_hash: String,
+    /// Its index.
+    pub leaf_index: u64,
+    /// The size of the tree that was signed.
+    pub tree_size: u64,
+    /// The root that was signed, hexadecimal.
+    pub root: String,
+    /// The hashes from leaf to root, hexadecimal (RFC 6962).
+    pub hashes: Vec<String>,
+    /// The signed checkpoint (C2SP tlog-checkpoint).
+    pub checkpoint: String,
+    /// Whose log it is.
+    pub origin: String,
+    /// Whether it holds: checked before it is given.
+    pub verified: bool,
+}
+
+/// The proof of a stored record; `None` when its shard's newest checkpoint does not cover it yet.
+pub(crate) fn prove(ledgers: &Ledgers, stored: &Stored) -> Result<Option<ProofView>, Error> {
+    let tree = ledgers.open(stored.record.shard)?;
+    let (index, size) = (LeafIndex(stored.leaf_index), tree.size());
+    let Some(signed) = tree.checkpoint().filter(|_| stored.leaf_index < size.0) else { return Ok(None) };
+    let mut bytes = Vec::new();
+    leaf_bytes(&stored.record, &mut bytes);
+    // Hashed again from the record: a changed row must not be proved by the hash beside it.
+    let leaf = ambit_ledger::leaf_hash(&bytes);
+    let (hashes, root) = (tree.inclusion_proof(index, size)?, tree.root());
+    let verified = verify_inclusion(leaf, index, size, root, &hashes).is_ok();
+    Ok(Some(ProofView {
+        leaf_hash: leaf.to_string(),
+        leaf_index: stored.leaf_index,
+        tree_size: size.0,
+        root: root.to_string(),
+        hashes: hashes.iter().map(ToString::to_string).collect(),
+        checkpoint: signed.note().to_owned(),
+        origin: tree.origin().to_string(),
+        verified,
+    }))
+}

@@ -1,0 +1,50 @@
+//! The HTTP service.
+
+use crate::engine::Engine;
+use crate::http;
+use crate::options::Options;
+use crate::overview::Ledgers;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+/// Figures and states that other parts of the process tell.
+#[derive(Clone)]
+pub struct Sources {
+    /// Counters, with their names.
+    pub counters: Arc<dyn Fn() -> Vec<(String, u64)> + Send + Sync>,
+    /// What is wrong, by part; empty when all is well.
+    pub troubles: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
+    /// The machine's clock.
+    pub now: Arc<dyn Fn() -> ambit_schemas::Timestamp + Send + Sync>,
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources").finish_non_exhaustive()
+    }
+}
+
+/// The API and the console.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// How it is configured.
+    pub options: Options,
+    /// What answers.
+    pub engine: Engine,
+    /// What proves.
+    pub ledgers: Ledgers,
+    /// What a caller must present.
+    pub token: Zeroizing<String>,
+    /// What others tell.
+    pub sources: Sources,
+}
+
+impl Service {
+    /// Serves until `shutdown`; questions under way are finished.
+    pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
+        let router = http::router(Arc::new(self));
+        axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    }
+}

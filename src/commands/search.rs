@@ -1,0 +1,54 @@
+//! `ambit search`: stored events, straight from the table, without a server.
+
+use crate::cli::SearchArgs;
+use crate::config::Config;
+use crate::output::print;
+use crate::roles::parts::Parts;
+use ambit_query_api::{Engine, EventFilter, EventView, Order, Span};
+use ambit_schemas::Timestamp;
+use anyhow::{Context, bail};
+
+/// Runs the command.
+pub async fn run(config: &Config, args: &SearchArgs) -> anyhow::Result<()> {
+    if !config.table_dir().join("_delta_log").is_dir() {
+        bail!(
+            "there is no store in {}: name the data directory with --data-dir",
+            config.table_dir().display()
+        );
+    }
+    let engine = Engine::new(Parts { config }.store().await?, &config.api)?;
+    let filter = EventFilter {
+        span: Span { from: time("--from", args.from.as_deref())?, to: time("--to", args.to.as_deref())? },
+        agent: args.agent.clone(),
+        root_task: args.task.clone(),
+        tool: args.tool.clone(),
+        kind: args.kind.clone(),
+        text: args.text.clone(),
+        ..EventFilter::default()
+    };
+    let page = engine.events(&filter, Order::Descending, args.limit, None).await?;
+    for event in &page.items {
+        if args.json {
+            print(&serde_json::to_string(event)?);
+        } else {
+            print(&line(event));
+        }
+    }
+    if page.items.is_empty() && !args.json {
+        print("nothing found");
+    }
+    if page.next_cursor.is_some() && !args.json {
+        print(&format!("there are more than {}: raise --limit or narrow the search", args.limit));
+    }
+    Ok(())
+}
+
+fn line(event: &EventView) -> String {
+    let time = event.time.as_deref().unwrap_or("-");
+    let severity = event.severity.as_deref().map_or_else(String::new, |severity| format!("[{severity}] "));
+    format!("{time:<27} {:<24} {:<22} {severity}{}", event.reference, event.kind, event.summary)
+}
+
+fn time(option: &str, text: Option<&str>) -> anyhow::Result<Option<Timestamp>> {
+    text.map(Timestamp::parse).transpose().with_context(|| format!("`{option}`"))
+}

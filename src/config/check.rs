@@ -1,0 +1,28 @@
+//! `ambit config check`: everything that can be known to be wrong before a start.
+
+use crate::config::Config;
+use crate::keys;
+use anyhow::{Context, bail};
+
+/// Checks values, and the files that they name.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    config.kafka.check()?;
+    if config.kafka.partitions == 0 || config.kafka.partitions > 1_024 {
+        bail!("`kafka.partitions` must be from 1 to 1024, got {}", config.kafka.partitions);
+    }
+    if config.kafka.bootstrap_servers.trim().is_empty() {
+        bail!("`kafka.bootstrap_servers` is empty: name at least one broker as host:port");
+    }
+    if config.ingest.commit_every_ms == 0 || config.ingest.commit_rows == 0 || config.ingest.workers == 0 {
+        bail!("`ingest.commit_every_ms`, `ingest.commit_rows` and `ingest.workers` must be at least 1");
+    }
+    let first = ambit_schemas::Shard::new(ambit_schemas::Topic::Events, 0);
+    ambit_ingest::origin(&config.ledger.log_name, first).context("`ledger.log_name` cannot be used")?;
+    for path in &config.analyzer.approver_keys {
+        keys::public_key(path).context("`analyzer.approver_keys`")?;
+    }
+    if !config.api.listen.ip().is_loopback() && config.api.allowed_hosts.is_empty() {
+        bail!("`api.listen` is {}, not loopback: name the host in `api.allowed_hosts`", config.api.listen);
+    }
+    ambit_enforcement::Service::check(&config.enforcement).context("`enforcement`")
+}
