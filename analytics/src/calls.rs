@@ -231,7 +231,7 @@ impl Judged<'_> {
             | TargetKind::Record => target.value.clone(),
         };
         let reason = format!(
-            "{} called {} with a {} that nobody approved: {}",
+            "{} called {} with {} that nobody approved: {}",
             who(self.event),
             self.call.name,
             target.kind.name(),

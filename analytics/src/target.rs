@@ -26,16 +26,16 @@ pub enum TargetKind {
 }
 
 impl TargetKind {
-    /// For people.
+    /// For people, with its article.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Host => "host",
-            Self::Email => "e-mail address",
-            Self::Account => "account",
-            Self::Person => "recipient",
-            Self::Path => "path",
-            Self::Record => "record",
-            Self::Secret => "secret",
+            Self::Host => "a host",
+            Self::Email => "an e-mail address",
+            Self::Account => "an account",
+            Self::Person => "a recipient",
+            Self::Path => "a path",
+            Self::Record => "a record",
+            Self::Secret => "a secret",
         }
     }
 }

@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -18,12 +18,16 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 /// How long it may take to stop once its pipe is closed.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How much of what it says on stderr is kept for an error message, in bytes.
-const STDERR_MAX: u64 = 16 << 10;
+const STDERR_MAX: usize = 16 << 10;
 
 /// A running broker.
 #[derive(Debug)]
 pub struct Broker {
     child: Child,
+    /// The pipe whose end the broker watches. Apart from the child, because waiting for a child closes its input.
+    stdin: Option<ChildStdin>,
+    stdout: Lines<BufReader<ChildStdout>>,
+    stderr: Lines<BufReader<ChildStderr>>,
 }
 
 impl Broker {
@@ -46,10 +50,14 @@ impl Broker {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start the embedded broker {}", program.display()))?;
-        let Some(stdout) = child.stdout.take() else { bail!("the embedded broker has no standard output") };
-        let mut lines = BufReader::new(stdout).lines();
+        let (stdin, Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            bail!("the embedded broker has no standard output")
+        };
+        let (mut stdout, stderr) = (BufReader::new(stdout).lines(), BufReader::new(stderr).lines());
         let ready = timeout(READY_WITHIN, async {
-            while let Some(line) = lines.next_line().await? {
+            while let Some(line) = stdout.next_line().await? {
                 if line.starts_with("ready ") {
                     return Ok::<bool, std::io::Error>(true);
                 }
@@ -58,22 +66,30 @@ impl Broker {
         })
         .await;
         match ready {
-            Ok(Ok(true)) => Ok(Self { child }),
-            Ok(_) => bail!("the embedded broker did not start: {}", last_words(&mut child).await),
+            Ok(Ok(true)) => Ok(Self { child, stdin, stdout, stderr }),
+            Ok(_) => bail!("the embedded broker did not start: {}", last_words(stderr).await),
             Err(_) => bail!("the embedded broker was not ready within {} s", READY_WITHIN.as_secs()),
         }
     }
 
     /// Waits until the broker ends by itself, which is a failure, or until `shutdown`, then stops it.
     pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        tokio::select! {
-            status = self.child.wait() => {
-                let status = status.context("cannot wait for the embedded broker")?;
-                bail!("the embedded broker ended with {status}: {}", last_words(&mut self.child).await)
+        let mut last = String::new();
+        loop {
+            tokio::select! {
+                status = self.child.wait() => {
+                    let status = status.context("cannot wait for the embedded broker")?;
+                    bail!("the embedded broker ended with {status}: {last}")
+                }
+                Ok(Some(line)) = self.stderr.next_line() => {
+                    tracing::warn!(line, "embedded broker");
+                    last = line;
+                }
+                Ok(Some(line)) = self.stdout.next_line() => tracing::debug!(line, "embedded broker"),
+                () = shutdown.cancelled() => break,
             }
-            () = shutdown.cancelled() => {}
         }
-        drop(self.child.stdin.take());
+        drop(self.stdin.take());
         if timeout(STOP_WITHIN, self.child.wait()).await.is_err() {
             tracing::warn!("the embedded broker did not stop in time and is killed");
             self.child.kill().await.context("cannot kill the embedded broker")?;
@@ -82,14 +98,16 @@ impl Broker {
     }
 }
 
-async fn last_words(child: &mut Child) -> String {
-    let Some(stderr) = child.stderr.take() else { return String::new() };
-    let mut text = Vec::new();
-    let read = timeout(Duration::from_secs(2), stderr.take(STDERR_MAX).read_to_end(&mut text)).await;
-    match read {
-        Ok(Ok(_)) => String::from_utf8_lossy(&text).trim().to_owned(),
-        _ => "it said nothing".to_owned(),
+/// What a broker that has ended said last.
+async fn last_words(mut stderr: Lines<BufReader<ChildStderr>>) -> String {
+    let mut text = String::new();
+    while text.len() < STDERR_MAX
+        && let Ok(Ok(Some(line))) = timeout(Duration::from_secs(2), stderr.next_line()).await
+    {
+        text.push_str(&line);
+        text.push(' ');
     }
+    text.trim().to_owned()
 }
 
 /// The configured program, or the one beside this program, or the one on the PATH.

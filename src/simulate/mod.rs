@@ -122,8 +122,9 @@ impl Simulation {
     }
 
     /// What an agent does when its task is taken from it: its remaining events do not happen, its credentials are
-    /// revoked, it is paused. Returns those events, dated `now`.
-    pub fn revoke(&mut self, root: &TaskId, now: Timestamp) -> Vec<Event> {
+    /// revoked, it is paused. `next` is the event that was taken out last and has not happened yet. Returns what
+    /// happens instead, dated `now`.
+    pub fn revoke(&mut self, root: &TaskId, next: &Event, now: Timestamp) -> Vec<Event> {
         if !self.revoked.insert(root.clone()) {
             return Vec::new();
         }
@@ -131,9 +132,11 @@ impl Simulation {
             |queued: &Queued| queued.simulated.event.task.as_ref().is_some_and(|task| task.root == *root);
         let (cut, rest): (Vec<_>, Vec<_>) = self.queue.drain().partition(|Reverse(queued)| of_task(queued));
         self.queue = rest.into();
-        let mut cut: Vec<Queued> = cut.into_iter().map(|Reverse(queued)| queued).collect();
-        cut.sort();
-        cut.first().map_or_else(Vec::new, |queued| script::after_revocation(&queued.simulated.event, now))
+        let earliest = cut.into_iter().map(|Reverse(queued)| queued).min();
+        let of_root = next.task.as_ref().is_some_and(|task| task.root == *root);
+        let first =
+            if of_root { Some(next) } else { earliest.as_ref().map(|queued| &queued.simulated.event) };
+        first.map_or_else(Vec::new, |event| script::after_revocation(event, now))
     }
 
     fn begin_task(&mut self) {
@@ -240,10 +243,10 @@ mod tests {
         let options = Options { attack_every: 1, first_attack: 0, ..Options::default() };
         let mut simulation = Simulation::new(options, SigningKey::from_bytes(&[7; 32]));
         let bad = simulation.find(|one| one.truth.is_some()).unwrap();
-        let root = bad.event.task.unwrap().root;
-        let after = simulation.revoke(&root, bad.event.time);
+        let root = bad.event.task.clone().unwrap().root;
+        let after = simulation.revoke(&root, &bad.event, bad.event.time);
         assert!(after.iter().any(|event| event.kind() == Kind::CredentialRevoked));
-        assert!(simulation.revoke(&root, bad.event.time).is_empty());
+        assert!(simulation.revoke(&root, &bad.event, bad.event.time).is_empty());
         assert!(simulation.take(2_000).all(|one| one.event.task.is_none_or(|task| task.root != root)));
     }
 }

@@ -23,6 +23,16 @@ pub enum Pace {
     RealTime,
 }
 
+/// What becomes of the next event.
+enum Turn {
+    /// Its time has come.
+    Happens,
+    /// Its task was ended before.
+    Prevented,
+    /// The simulation ends.
+    End,
+}
+
 /// What is told of an attack, for whoever scores the findings.
 #[derive(Debug, Clone, Serialize)]
 pub struct Told {
@@ -68,28 +78,30 @@ pub async fn play(
     while events == 0 || played.events < events {
         let Some(next) = simulation.next() else { break };
         if pace == Pace::RealTime {
-            let until = loop {
+            let turn = loop {
                 let ahead = next.event.time.micros_since(now());
                 let pause = tokio::time::sleep(Duration::from_micros(ahead.max(0).unsigned_abs()));
                 tokio::select! {
-                    () = pause => break true,
-                    () = shutdown.cancelled() => break false,
+                    () = pause => break Turn::Happens,
+                    () = shutdown.cancelled() => break Turn::End,
                     root = revoked.recv(), if !revocations_end => match root {
                         Some(root) => {
-                            for event in simulation.revoke(&root, now()) {
+                            for event in simulation.revoke(&root, &next.event, now()) {
                                 send(producer, &event, &mut pending)?;
                                 played.events += 1;
                             }
                             if next.event.task.as_ref().is_some_and(|task| task.root == root) {
-                                break true;
+                                break Turn::Prevented;
                             }
                         }
                         None => revocations_end = true,
                     },
                 }
             };
-            if !until {
-                break;
+            match turn {
+                Turn::Happens => {}
+                Turn::Prevented => continue,
+                Turn::End => break,
             }
         } else if shutdown.is_cancelled() {
             break;
