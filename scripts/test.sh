@@ -75,7 +75,5 @@ case $kafka in
   *) finish "$kafka" ;;
 esac
 step "all tests" cargo test --workspace --locked
-if [ -x tests/browser/run.sh ]; then
-  step "browser" tests/browser/run.sh
-fi
+step "browser" scripts/browser.sh
 finish 0

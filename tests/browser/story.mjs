@@ -98,7 +98,9 @@ export async function story({ page, url, picture }) {
   await step("the search finds the hijacked call by its text, and its proof is verified", async () => {
     await page.getByRole("searchbox", { name: "Text" }).fill(STOLEN_TO);
     await page.getByRole("combobox", { name: "Kind" }).selectOption("tool_call.requested");
-    const row = page.getByRole("table", { name: "Events" }).getByRole("row").filter({ hasText: "tool_call.requested" });
+    const row = page.getByRole("table", { name: "Events" }).getByRole("row")
+      .filter({ hasText: "tool_call.requested" })
+      .filter({ hasText: STOLEN_TO });
     await eventually("a tool call to the stranger's account", async () => (await row.count()) > 0);
     await row.first().click();
     const pane = page.getByRole("complementary", { name: "Event" });

@@ -8,9 +8,16 @@
     clippy::print_stderr,
     clippy::missing_panics_doc,
     clippy::string_slice,
+    clippy::too_many_lines,
     missing_docs,
     unreachable_pub,
     reason = "tests fail by panicking"
 )]
 
+mod crashes;
+mod harness;
+mod hostile;
+mod mistakes;
+mod pipeline;
+mod recorded;
 mod tidy;
