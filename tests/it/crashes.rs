@@ -101,9 +101,7 @@ async fn kill_and_compare(broker: TestBroker) {
     }
     let total = usize::try_from(kills * RECORDS).unwrap();
     let kafka = tokio::task::spawn_blocking(move || in_kafka(&options, total)).await.unwrap();
-    ambit
-        .wait_for("/api/v1/overview", |overview| overview["events"].as_u64().unwrap() >= total as u64)
-        .await;
+    ambit.wait_for("/api/v1/overview", |overview| overview["events"].as_u64().unwrap() >= total as u64).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     ambit.stop();
     let store = Store::open(ambit_store::Options::durable(dir.path().join("data/store"))).await.unwrap();

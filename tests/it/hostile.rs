@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 type Case<'a> = (&'a str, Vec<(String, Bytes)>, Option<&'a [u8]>);
 
 fn good() -> Outgoing {
-    let options = ambit::simulate::Options::default();
+    let options =
+        ambit::simulate::Options { start: ambit::simulate::now(), ..ambit::simulate::Options::default() };
     let mut simulation = ambit::simulate::Simulation::new(options, SigningKey::from_bytes(&[7; 32]));
     let is_call =
         |event: &ambit_schemas::Event| matches!(event.body, ambit_schemas::Body::ToolCallRequested(_));
