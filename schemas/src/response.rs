@@ -95,7 +95,7 @@ pub struct Decided {
 pub struct HeldBack {
     /// What would have been done.
     pub action: Action,
-    /// Why it was not: `maturity`, `budget`, `stop`.
+    /// Why it was not: `maturity`, `already` (the task was revoked before), `budget`, `stop`.
     pub reason: String,
 }
 

@@ -1,7 +1,7 @@
 // Severity and state, always as words; colour and shape only repeat them.
 
 import type { ResponseView, Severity as Level } from "../api/types";
-import { isHeld, RESPONSE_LABELS, responseState, type AgentState, type ResponseState } from "../format/response";
+import { isHeld, RESPONSE_LABELS, responseState, wasRevokedBefore, type AgentState, type ResponseState } from "../format/response";
 import { words } from "../format/text";
 
 export function Severity({ level }: { level: Level }) {
@@ -25,7 +25,9 @@ export function Response({ response }: { response: ResponseView | null }) {
     <span className="row tight">
       {action !== null && <span className="nowrap">{action}</span>}
       <span className={`badge ${RESPONSE_CLASS[state]}`}>{RESPONSE_LABELS[state]}</span>
-      {response !== null && isHeld(response) && state !== "held" && <span className="badge medium plain">Held back</span>}
+      {response !== null && isHeld(response) && state !== "held" && (
+        <span className="badge medium plain">{wasRevokedBefore(response) ? "Revoked before" : "Held back"}</span>
+      )}
     </span>
   );
 }

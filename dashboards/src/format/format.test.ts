@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { FindingView } from "../api/types";
-import { acknowledgedAt, agentState, responseState, revokedAgents, timeToAcknowledge } from "./response";
+import { acknowledgedAt, agentState, heldBecause, responseState, revokedAgents, timeToAcknowledge } from "./response";
 import { agentName, asText, ending, formatBytes, formatCount, formatShard, hexDump, plural, refAt, shorten, words } from "./text";
 import { between, formatAge, formatClock, formatDuration, formatTime, fromField, toField } from "./time";
 
@@ -82,6 +82,8 @@ const finding = (deliveries: ("pending" | "acknowledged" | "dead_lettered")[], a
 
 describe("responses", () => {
   it("are as far as their slowest delivery", () => {
+    expect(heldBecause("already")).toBe("because the task had been revoked already");
+    expect(heldBecause("moon")).toBe("held back by moon");
     expect(responseState(null)).toBe("none");
     expect(responseState(finding([]).response)).toBe("decided");
     expect(responseState(finding(["acknowledged", "pending"]).response)).toBe("pending");

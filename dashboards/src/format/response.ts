@@ -28,6 +28,23 @@ export function isHeld(response: ResponseView): boolean {
   return response.held_back !== null && response.held_back !== undefined;
 }
 
+const HELD_BECAUSE: Record<string, string> = {
+  already: "because the task had been revoked already",
+  maturity: "because the rule is not stable yet",
+  budget: "because the revocation budget of the hour was spent",
+  stop: "because automatic revocation is stopped",
+};
+
+/** Why a stronger action was not taken, as the end of a sentence. */
+export function heldBecause(reason: string): string {
+  return HELD_BECAUSE[reason] ?? `held back by ${reason}`;
+}
+
+/** Whether the stronger action was not taken only because it had happened before. */
+export function wasRevokedBefore(response: ResponseView): boolean {
+  return response.held_back?.reason === "already";
+}
+
 export function revokes(response: ResponseView | null): boolean {
   return response !== null && response.action.startsWith("revoke_");
 }

@@ -11,7 +11,7 @@ import { Time } from "../components/Time";
 import { Value } from "../components/Value";
 import { between, formatDuration } from "../format/time";
 import { agentName, plural, refAt, shorten, words } from "../format/text";
-import { responseState } from "../format/response";
+import { heldBecause, responseState } from "../format/response";
 import { useResource } from "../state/resource";
 import { href } from "../state/router";
 
@@ -216,7 +216,7 @@ function Deliveries({ response, since }: { response: ResponseView | null; since:
         {held !== null && (
           <>
             {" "}
-            instead of <strong>{words(held.action)}</strong>, held back by {held.reason}
+            instead of <strong>{words(held.action)}</strong>, {heldBecause(held.reason)}
           </>
         )}
       </p>
