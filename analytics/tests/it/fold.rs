@@ -1,0 +1,104 @@
+//! The fold: restarts, repetitions and strangers change nothing (INVARIANTS ).
+
+use crate::scenario::{Case, SHARD, all, judge, options};
+use ambit_analytics::{Analyzer, SnapshotError, finding_event};
+use ambit_schemas::finding::Finding;
+use ambit_schemas::{Event, Sequenced, encode};
+use bytes::Bytes;
+use proptest::prelude::*;
+
+fn cases() -> Vec<Case> {
+    all().into_iter().flat_map(|file| file.case).collect()
+}
+
+fn bytes(findings: &[Finding]) -> Vec<Bytes> {
+    findings.iter().map(|finding| encode(&finding_event(finding)).unwrap().value).collect()
+}
+
+/// Findings without the place of their events, which depends on what else is in the shard.
+fn without_places(findings: &[Finding]) -> Vec<Finding> {
+    let mut findings = findings.to_vec();
+    for event in findings.iter_mut().flat_map(|finding| &mut finding.events) {
+        event.offset = 0;
+    }
+    findings.sort_by(|a, b| a.id.as_str().cmp(b.id.as_str()));
+    findings
+}
+
+#[test]
+fn a_restart_between_any_two_events_changes_nothing() {
+    for case in cases() {
+        let events = case.events("task-1");
+        let expected = bytes(&judge(&mut Analyzer::new(SHARD, options()), &events));
+        let mut analyzer = Analyzer::new(SHARD, options());
+        let mut told = Vec::new();
+        for event in &events {
+            analyzer = Analyzer::restore(&analyzer.snapshot(), options()).unwrap();
+            told.extend(judge(&mut analyzer, std::slice::from_ref(event)));
+        }
+        assert_eq!(bytes(&told), expected, "{}", case.name);
+    }
+}
+
+#[test]
+fn what_is_sent_twice_is_judged_once() {
+    for case in cases() {
+        let events = case.events("task-1");
+        let twice: Vec<Event> = events.iter().flat_map(|event| [event.clone(), event.clone()]).collect();
+        let once = judge(&mut Analyzer::new(SHARD, options()), &events);
+        let told = judge(&mut Analyzer::new(SHARD, options()), &twice);
+        assert_eq!(without_places(&told), without_places(&once), "{}", case.name);
+    }
+}
+
+#[test]
+fn a_snapshot_that_was_changed_is_refused() {
+    let mut analyzer = Analyzer::new(SHARD, options());
+    judge(&mut analyzer, &cases()[0].events("task-1"));
+    let good = analyzer.snapshot();
+    for at in (0..good.len()).step_by(7) {
+        let mut changed = good.clone();
+        changed[at] ^= 1;
+        assert!(Analyzer::restore(&changed, options()).is_err(), "byte {at}");
+    }
+    assert!(matches!(Analyzer::restore(&good[..20], options()), Err(SnapshotError::Checksum)));
+    assert!(matches!(Analyzer::restore(b"something else", options()), Err(SnapshotError::Format)));
+    assert_eq!(Analyzer::restore(&good, options()).unwrap().next_offset(), analyzer.next_offset());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    // Whatever other delegation trees do in between, and wherever the process restarts: a tree's findings are its own.
+    #[test]
+    fn other_tasks_change_nothing(picks in prop::collection::vec(any::<prop::sample::Index>(), 2..6), order in any::<u64>(), restart_every in 1_usize..9) {
+        let cases = cases();
+        let lanes: Vec<Vec<Event>> = picks
+            .iter()
+            .enumerate()
+            .map(|(lane, pick)| pick.get(&cases).events(&format!("task-{lane}")))
+            .collect();
+        let mut alone: Vec<Finding> = Vec::new();
+        for lane in &lanes {
+            alone.extend(judge(&mut Analyzer::new(SHARD, options()), lane));
+        }
+        let (mut analyzer, mut told) = (Analyzer::new(SHARD, options()), Vec::new());
+        let mut queues: Vec<std::collections::VecDeque<Event>> = lanes.into_iter().map(Into::into).collect();
+        let (mut state, mut number) = (order | 1, 0);
+        while queues.iter().any(|queue| !queue.is_empty()) {
+            // xorshift: any order will do, but the same for the same seed.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let lane = usize::try_from(state % queues.len() as u64).unwrap();
+            let Some(event) = queues[lane].pop_front() else { continue };
+            if number % restart_every == 0 {
+                analyzer = Analyzer::restore(&analyzer.snapshot(), options()).unwrap();
+            }
+            number += 1;
+            let offset = analyzer.next_offset();
+            told.extend(analyzer.observe(&Sequenced { shard: SHARD, offset, item: event }));
+        }
+        prop_assert_eq!(without_places(&told), without_places(&alone));
+    }
+}

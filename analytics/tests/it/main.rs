@@ -1,0 +1,14 @@
+//! Judgement from outside: scenarios are data, the fold's properties hold over all of them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests fail by panicking"
+)]
+
+mod fold;
+mod rules;
+mod scenario;

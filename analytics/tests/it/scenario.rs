@@ -1,0 +1,198 @@
+//! Scenarios: an envelope, events as they stand on the wire, and the rules that must speak. One file per rule.
+
+use ambit_analytics::{Analyzer, Options};
+use ambit_schemas::envelope::{Envelope, SignedEnvelope};
+use ambit_schemas::finding::{Finding, Severity};
+use ambit_schemas::{Event, Record, Sequenced, Shard, Timestamp, Topic, decode};
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+pub const SHARD: Shard = Shard::new(Topic::Events, 3);
+/// The first second of every scenario: 2026-11-24T09:00:00Z.
+const START_US: i64 = 1_795_510_800_000_000;
+
+/// One file: a rule, cases in which it speaks, cases in which it must not.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub rule: String,
+    pub case: Vec<Case>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    pub name: String,
+    /// The rules that speak, each as often as it does, in any order.
+    pub told: Vec<String>,
+    /// How bad the worst finding is.
+    pub severity: Option<Severity>,
+    /// The clause that the file's rule names.
+    pub pointer: Option<String>,
+    /// Words in the reason of the file's rule.
+    pub reason: Option<String>,
+    /// What differs from the usual envelope.
+    #[serde(default)]
+    pub envelope: toml::Table,
+    /// Whether there is an envelope before the events.
+    #[serde(default = "yes")]
+    pub enveloped: bool,
+    pub events: Vec<toml::Table>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// Every scenario, by file name.
+pub fn all() -> Vec<File> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let read = |path: std::path::PathBuf| {
+        toml::from_str(&std::fs::read_to_string(&path).unwrap())
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    paths.into_iter().map(read).collect()
+}
+
+pub fn approver() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+pub fn options() -> Arc<Options> {
+    Arc::new(Options { approver_keys: vec![approver().verifying_key()], ..Options::default() })
+}
+
+/// Puts `over` over `base`: objects are merged, everything else is replaced.
+fn merge(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (name, value) in over {
+                merge(base.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
+    }
+}
+
+fn envelope(differs: &toml::Table, task: &str, agent: &str) -> Value {
+    let mut usual = json!({
+        "id": format!("env-{task}"), "version": 1, "task_id": task, "agent_uid": agent,
+        "purpose": "Answer the customer's ticket", "approved_by": "emma",
+        "tools": [{"name": "read_ticket"}, {"name": "send_email"}],
+        "unlisted_effects": ["read"]
+    });
+    merge(&mut usual, serde_json::to_value(differs).unwrap());
+    usual
+}
+
+/// The document with a signature, as text: its bytes are what was signed. `by` is `approver`, `stranger`, or `nobody`.
+fn signed(document: &Value, by: &str) -> String {
+    let key = if by == "stranger" { SigningKey::from_bytes(&[9; 32]) } else { approver() };
+    let Ok(envelope) = serde_json::from_value::<Envelope>(document.clone()) else {
+        return json!({"document": document, "signatures": []}).to_string();
+    };
+    let mut signed = SignedEnvelope::sign(&envelope, &key).unwrap();
+    if by == "nobody" {
+        signed.signatures.clear();
+    }
+    serde_json::to_string(&signed).unwrap()
+}
+
+impl Case {
+    /// The events of the case under a task of its own.
+    pub fn events(&self, task: &str) -> Vec<Event> {
+        let agent = "spiffe://acme.example/agent/support";
+        let approval = Map::from_iter([
+            ("type".to_owned(), json!("task.envelope.approved")),
+            ("at".to_owned(), json!(-1)),
+        ]);
+        let opening = self.enveloped.then_some(Value::Object(approval));
+        let listed = self.events.iter().map(|event| serde_json::to_value(event).unwrap());
+        opening
+            .into_iter()
+            .chain(listed)
+            .enumerate()
+            .map(|(index, event)| self.event(index, event, task, agent))
+            .collect()
+    }
+
+    fn event(&self, index: usize, event: Value, task: &str, agent: &str) -> Event {
+        let Value::Object(mut fields) = event else { panic!("an event is a table") };
+        let text = |value: Value| value.as_str().map(str::to_owned);
+        let kind = fields.remove("type").and_then(text).unwrap_or_else(|| "tool_call.requested".to_owned());
+        let seconds = fields.remove("at").and_then(|at| at.as_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a case has a handful of events")]
+        let seconds = seconds.unwrap_or(index as f64);
+        let by = fields.remove("signed_by").and_then(text).unwrap_or_else(|| "approver".to_owned());
+        let differs = fields.remove("envelope").map_or_else(toml::Table::new, |differs| {
+            let mut both = self.envelope.clone();
+            both.extend(toml::Table::try_from(differs).unwrap());
+            both
+        });
+        let mut raw = fields.remove("arguments_json").and_then(text).map(|raw| ("\"@raw\"", raw));
+        let mut data = json!({
+            "tenant_uid": "acme", "ai_agent": {"uid": agent, "name": "support-1"},
+            "task": {"id": task, "root_id": task}
+        });
+        match kind.as_str() {
+            "task.envelope.approved" | "task.envelope.amended" => {
+                let differs = if differs.is_empty() { &self.envelope } else { &differs };
+                raw = Some(("\"@envelope\"", signed(&envelope(differs, task, agent), &by)));
+                data["envelope"] = json!("@envelope");
+            }
+            "task.envelope.closed" => {
+                data["closed"] = json!({"envelope_id": format!("env-{task}"), "outcome": "completed"})
+            }
+            "tool_call.requested" | "tool_call.completed" => {
+                data["tool_call"] = json!({"id": format!("call-{index}")})
+            }
+            _ => {}
+        }
+        merge(&mut data, Value::Object(fields));
+        if data["task"] == json!(false) {
+            data.as_object_mut().unwrap().remove("task");
+        }
+        let mut value = data.to_string();
+        if let Some((place, raw)) = raw {
+            value = value.replace(place, &raw);
+        }
+        read(&kind, &format!("{task}-{index}"), seconds, value)
+    }
+}
+
+fn read(kind: &str, id: &str, seconds: f64, value: String) -> Event {
+    #[expect(clippy::cast_possible_truncation, reason = "seconds of a scenario")]
+    let time = Timestamp::from_micros(START_US + (seconds * 1e6) as i64);
+    let header = |name: &str, text: &str| (name.to_owned(), Bytes::copy_from_slice(text.as_bytes()));
+    let record = Record {
+        shard: SHARD,
+        offset: 0,
+        timestamp_us: time.micros(),
+        key: None,
+        headers: vec![
+            header("ce_specversion", "1.0"),
+            header("ce_id", id),
+            header("ce_source", "gateway"),
+            header("ce_type", &format!("ambit.{kind}.v1")),
+            header("ce_time", &time.to_string()),
+        ],
+        value: Some(Bytes::from(value.clone())),
+    };
+    decode(&record).unwrap_or_else(|malformed| panic!("{kind}: {malformed}: {value}"))
+}
+
+/// What an analyzer tells of some events.
+pub fn judge(analyzer: &mut Analyzer, events: &[Event]) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for event in events {
+        let offset = analyzer.next_offset();
+        all.extend(analyzer.observe(&Sequenced { shard: SHARD, offset, item: event.clone() }));
+    }
+    all
+}
