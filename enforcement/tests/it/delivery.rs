@@ -1,0 +1,212 @@
+//! The whole service on a real broker, with receivers that behave badly.
+
+use crate::support::{Receiver, SECRET, finding, receiver_id, status};
+use ambit_bus::testing::TestBroker;
+use ambit_bus::{Linger, Producer, Profile, ShardConsumer, ShardOwner, StartAt, ensure_topics};
+use ambit_enforcement::sign::{
+    ID_HEADER, SIGNATURE_HEADER, Signed, TIMESTAMP_HEADER, VerifyKey, WebhookKey, verify,
+};
+use ambit_enforcement::{Handle, Options, ReceiverOptions, SecretRef, Service};
+use ambit_schemas::event::{Body, Event};
+use ambit_schemas::finding::Finding;
+use ambit_schemas::id::{EventId, EventSource};
+use ambit_schemas::{Shard, Timestamp, Topic, decode, encode};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
+}
+
+fn carrying(finding: &Finding) -> Event {
+    Event {
+        id: EventId::try_from(finding.id.as_str()).unwrap(),
+        source: EventSource::try_from("ambit/analyzer").unwrap(),
+        time: finding.time,
+        tenant: finding.tenant.clone(),
+        agent: finding.agent.clone(),
+        task: finding.task.clone(),
+        principal: None,
+        credential_used: None,
+        session: None,
+        trace: None,
+        body: Body::FindingCreated(Box::new(finding.clone())),
+    }
+}
+
+fn options(dir: &Path, receivers: &[(&str, &str)]) -> Options {
+    let secret = dir.join("secret");
+    std::fs::write(&secret, SECRET).unwrap();
+    let receivers = receivers.iter().map(|(id, url)| ReceiverOptions {
+        id: receiver_id(id),
+        url: url.parse().unwrap(),
+        secrets: vec![SecretRef::File(secret.clone())],
+        allow_private: true,
+        concurrency: 2,
+        timeout_ms: 1_000,
+    });
+    Options { policy_file: None, receivers: receivers.collect() }
+}
+
+struct Running {
+    shutdown: CancellationToken,
+    tasks: JoinSet<Result<(), ambit_enforcement::Error>>,
+    handle: Handle,
+}
+
+impl Running {
+    fn start(broker: &TestBroker, dir: &Path, options: Options) -> Self {
+        let (shutdown, handle) = (CancellationToken::new(), Handle::default());
+        let kafka = broker.options();
+        let service = Service {
+            options,
+            producer: Producer::new(&kafka, "enforce", Linger::None).unwrap(),
+            kafka,
+            outbox: dir.join("outbox.sqlite"),
+            handle: handle.clone(),
+            clock: Arc::new(now),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(service.run(shutdown.clone()));
+        Self { shutdown, tasks, handle }
+    }
+
+    async fn wait_for(&self, name: &str, count: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.handle.counters().iter().all(|(found, value)| *found != name || *value < count) {
+            assert!(Instant::now() < deadline, "{name} < {count}: {:?}", self.handle.counters());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn stop(mut self) {
+        self.shutdown.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap().unwrap();
+        }
+    }
+}
+
+struct FromTheStart;
+
+impl ShardOwner for FromTheStart {
+    fn take(&self, _shard: Shard) -> StartAt {
+        StartAt::Earliest
+    }
+    fn release(&self, _shards: &[Shard]) {}
+}
+
+/// What `ambit.responses` says, until it has said so many things.
+fn responses(broker: &TestBroker, group: &str, at_least: usize) -> Vec<Body> {
+    let owner = Box::new(FromTheStart);
+    let topics = [Topic::Responses];
+    let mut consumer =
+        ShardConsumer::subscribe(&broker.options(), group, "test", &topics, Profile::Latency, owner).unwrap();
+    let (mut bodies, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+    while bodies.len() < at_least && Instant::now() < deadline {
+        let batch = consumer.poll(Duration::from_millis(100), 100).unwrap();
+        bodies.extend(batch.records.iter().map(|record| decode(record).unwrap().body));
+    }
+    bodies
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_is_signed_retried_acknowledged_and_told() {
+    let (broker, dir) = (TestBroker::embedded(), tempfile::tempdir().unwrap());
+    ensure_topics(&broker.options()).await.unwrap();
+    let (bad, good) = (status("503 Service Unavailable", ""), status("204 No Content", ""));
+    let receiver = Receiver::start(&[&bad, &good]).await;
+    let running = Running::start(&broker, dir.path(), options(dir.path(), &[("idp", &receiver.url)]));
+    let producer = Producer::new(&broker.options(), "test", Linger::None).unwrap();
+    let outgoing = encode(&carrying(&finding(1))).unwrap();
+    // Twice, as an analyzer that was restarted would.
+    producer.send(outgoing.clone()).await.unwrap();
+    producer.send(outgoing).await.unwrap();
+    running.wait_for("ambit_enforcement_acknowledged_total", 1).await;
+    let requests = receiver.requests();
+    assert_eq!(requests.len(), 2, "one failed, one taken; the second finding is the first again");
+    let key = VerifyKey::from(&WebhookKey::parse(SECRET).unwrap());
+    let seconds = now().micros() / 1_000_000;
+    for request in &requests {
+        let header = |name: &str| request.headers[name].as_str();
+        let signed = Signed {
+            id: header(ID_HEADER),
+            timestamp: header(TIMESTAMP_HEADER),
+            signatures: header(SIGNATURE_HEADER),
+        };
+        verify(signed, &request.body, &key, seconds).unwrap();
+        let mut changed = request.body.clone();
+        changed[10] ^= 1;
+        assert!(verify(signed, &changed, &key, seconds).is_err());
+    }
+    // INVARIANT E-2
+    assert_eq!(requests[0].headers[ID_HEADER], requests[1].headers[ID_HEADER]);
+    assert_eq!(requests[0].body, requests[1].body);
+    let bodies = tokio::task::block_in_place(|| responses(&broker, "one", 5));
+    let attempts: Vec<(u32, Option<u16>)> = bodies
+        .iter()
+        .filter_map(|body| {
+            if let Body::ResponseAttempted(attempt) = body {
+                Some((attempt.number, attempt.http_status))
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert_eq!(attempts, [(1, Some(503)), (2, Some(204))]);
+    assert!(bodies.iter().any(|body| matches!(body, Body::ResponseDecided(_))));
+    assert!(
+        bodies.iter().any(|body| matches!(body, Body::ResponseAcknowledged(taken) if taken.attempts == 2))
+    );
+    running.stop().await;
+
+    // Without its outbox the service reads what came to an end, and sends nothing again.
+    for name in ["outbox.sqlite", "outbox.sqlite-wal", "outbox.sqlite-shm"] {
+        drop(std::fs::remove_file(dir.path().join(name)));
+    }
+    let running = Running::start(&broker, dir.path(), options(dir.path(), &[("idp", &receiver.url)]));
+    running.wait_for("ambit_enforcement_findings_total", 2).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(receiver.requests().len(), 2);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_hangs_keeps_nobody_else_waiting_and_redirects_are_not_followed() {
+    let (broker, dir) = (TestBroker::embedded(), tempfile::tempdir().unwrap());
+    ensure_topics(&broker.options()).await.unwrap();
+    let (hanging, honeypot) = (Receiver::start(&[""]).await, Receiver::start(&[&status("200 OK", "")]).await);
+    let elsewhere = status("307 Temporary Redirect", &format!("location: {}\r\n", honeypot.url));
+    let redirecting = Receiver::start(&[&elsewhere]).await;
+    let quick = Receiver::start(&[&status("200 OK", "")]).await;
+    let receivers = [
+        ("hanging", hanging.url.as_str()),
+        ("redirecting", redirecting.url.as_str()),
+        ("quick", quick.url.as_str()),
+    ];
+    let running = Running::start(&broker, dir.path(), options(dir.path(), &receivers));
+    let producer = Producer::new(&broker.options(), "test", Linger::None).unwrap();
+    for number in 1..=4 {
+        producer.send(encode(&carrying(&finding(number))).unwrap()).await.unwrap();
+    }
+    running.wait_for("ambit_enforcement_acknowledged_total", 4).await;
+    running.wait_for("ambit_enforcement_dead_lettered_total", 4).await;
+    assert_eq!(quick.requests().len(), 4);
+    assert!(honeypot.requests().is_empty(), "a redirect was followed");
+    let bodies = tokio::task::block_in_place(|| responses(&broker, "two", 20));
+    let dead: Vec<&str> = bodies
+        .iter()
+        .filter_map(|body| {
+            if let Body::ResponseDeadLettered(dead) = body { Some(dead.reason.as_str()) } else { None }
+        })
+        .collect();
+    assert_eq!(dead, ["redirect"; 4]);
+    assert!(!hanging.requests().is_empty());
+    running.stop().await;
+}
