@@ -226,6 +226,25 @@ impl ShardConsumer {
         Ok(batch)
     }
 
+    /// Like [`Self::poll`], but counts records and drops them where librdkafka has them: the least that a consumer of
+    /// this configuration can cost, for benchmarks. Returns records and the bytes of their keys and values.
+    #[cfg(feature = "testing")]
+    pub fn poll_and_drop(&mut self, timeout: Duration, max_records: usize) -> Result<(usize, usize), Error> {
+        let (mut records, mut bytes, mut wait) = (0, 0, timeout);
+        while records < max_records {
+            let Some(polled) = self.inner.poll(wait) else { break };
+            wait = Duration::ZERO;
+            match polled {
+                Ok(message) => {
+                    records += 1;
+                    bytes += message.payload_len() + message.key_len();
+                }
+                Err(error) => drop(failure_of(error)?),
+            }
+        }
+        Ok((records, bytes))
+    }
+
     /// Moves changes of assignment into the batch. Records of shards that were taken away are dropped: they belong
     /// to another member now.
     fn take_changes(&self, batch: &mut Batch) {

@@ -1,0 +1,73 @@
+//! The claims about speed, measured in one run, on both brokers: what ingest costs beside a raw consumer, what
+//! judgement costs, and how long it takes from an agent's action to the webhook that stops it.
+//!
+//! `make bench`, or `scripts/bench.sh [ingest|analyzer|webhook] [embedded|kafka]` for a part. Figures are printed
+//! beside their targets and written to `target/bench/NAME.json`. A missed target is printed, no failure; a wrong
+//! result is a failure. `docs/performance.md` says what was measured and what limits it.
+
+#![allow(clippy::cast_precision_loss, reason = "figures are rounded to four digits when they are told")]
+
+mod analyzer;
+mod corpus;
+mod cpu;
+mod ingest;
+mod lane;
+mod load;
+mod machine;
+mod oracle;
+mod program;
+mod report;
+mod settings;
+mod stage;
+mod webhook;
+
+use ambit::output::{print, print_error};
+use lane::Lane;
+use mimalloc::MiMalloc;
+use settings::Settings;
+use std::process::ExitCode;
+
+// As in the program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&format!("bench: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(job) = stage::job_of(&args)? {
+        return stage::work(&job);
+    }
+    let settings = Settings::read(args.into_iter())?;
+    let machine = machine::describe();
+    print(&machine);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut benchmarks = Vec::new();
+    for lane in Lane::ALL.into_iter().filter(|lane| settings.wants(lane.name())) {
+        if settings.wants("ingest") {
+            print(&format!("ingest on {}: filling the topic", lane.name()));
+            benchmarks.extend(ingest::benchmark(lane, &settings, &runtime)?);
+        }
+        if settings.wants("webhook") {
+            print(&format!("webhook on {}", lane.name()));
+            benchmarks.extend(webhook::benchmark(lane, &settings, &runtime)?);
+        }
+    }
+    if settings.wants("analyzer") {
+        print("analyzer");
+        benchmarks.push(analyzer::benchmark(&settings)?);
+    }
+    for benchmark in &benchmarks {
+        benchmark.write()?;
+    }
+    report::print_all(&machine, &benchmarks);
+    Ok(())
+}
