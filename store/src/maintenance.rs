@@ -1,0 +1,146 @@
+//! What keeps the table fit beside the appenders: compaction, checkpoints, clean-up of the log, vacuum, retention.
+//!
+//! Each step reads the durable state and does what is due; nothing depends on a step before, so it may be killed at any
+//! point. On one machine one process at a time does it; if two do, on different machines, whoever commits second finds
+//! its input gone and gives up.
+
+use crate::error::Error;
+use crate::head::log_error;
+use crate::retention::Retention;
+use crate::store::Store;
+use deltalake::DeltaTable;
+use deltalake::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
+use serde::{Deserialize, Serialize};
+use std::fs::{File, TryLockError};
+use std::path::Path;
+
+/// How the table is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Maintenance {
+    /// Whether the ingest role does it. Without it commits stay quick, but reading gets slower and slower.
+    pub enabled: bool,
+    /// Seconds between looks at what is to be compacted.
+    pub every_seconds: u64,
+    /// Small files of a day's level after which they become one.
+    pub fan_in: usize,
+    /// Megabytes at which a compacted file is large enough.
+    pub target_mb: u64,
+    /// Megabytes of rows, before compression, that compaction and ordered reading hold in memory.
+    pub memory_mb: u64,
+    /// Versions between checkpoints of the log.
+    pub checkpoint_versions: u64,
+    /// Seconds between vacuums.
+    pub vacuum_every_seconds: u64,
+    /// How long what was replaced stays readable: files, and versions of the table.
+    pub history_seconds: u64,
+    /// What is deleted when.
+    pub retention: Retention,
+}
+
+impl Default for Maintenance {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            every_seconds: 5,
+            fan_in: 10,
+            target_mb: 128,
+            memory_mb: 256,
+            checkpoint_versions: 100,
+            vacuum_every_seconds: 600,
+            history_seconds: crate::store::HISTORY.as_secs(),
+            retention: Retention::default(),
+        }
+    }
+}
+
+/// Holds other processes on this machine off while it lives.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _lock: File,
+}
+
+impl Store {
+    /// Whether it is this process's turn; `None` when another is at it.
+    pub(crate) fn take_turn(&self) -> Result<Option<Turn>, Error> {
+        let dir = self.options.path.join(crate::control::DIR);
+        self.files.create_dir(&dir).map_err(|cause| Error::io("create", &dir, cause))?;
+        let path = dir.join("maintenance.lock");
+        let failed = |cause| Error::io("lock", &path, cause);
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Turn { _lock: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(cause)) => Err(failed(cause)),
+        }
+    }
+
+    /// Writes a checkpoint of the log when so many versions have gone since the last one, and reads it back: a
+    /// checkpoint that does not say what the log says would lose rows. Returns its version.
+    pub async fn checkpoint(&self, every: u64) -> Result<Option<u64>, Error> {
+        let Some(_turn) = self.take_turn()? else { return Ok(None) };
+        let table = self.afresh().await?;
+        let version = table.version().unwrap_or_default();
+        let last = self.last_checkpoint().await?;
+        if last.is_some_and(|last| version < last + every) || version == 0 {
+            return Ok(None);
+        }
+        create_checkpoint(&table, None).await.map_err(log_error)?;
+        let mut again = DeltaTable::new(table.log_store());
+        again.load_version(version).await.map_err(log_error)?;
+        if names(&again)? != names(&table)? {
+            let file = format!("_delta_log/{version:020}.checkpoint.parquet");
+            let what = "it does not list the files that the log lists: delete it".to_owned();
+            return Err(Error::Damaged { path: self.options.path.join(file), what });
+        }
+        Ok(Some(version))
+    }
+
+    /// Deletes entries of the log that are older than the history and that a checkpoint makes dispensable. Returns how
+    /// many.
+    pub async fn clean_log(&self) -> Result<usize, Error> {
+        let Some(_turn) = self.take_turn()? else { return Ok(0) };
+        let table = self.newest().await?;
+        let history = i64::try_from(self.options.history.as_millis()).unwrap_or(i64::MAX);
+        let cutoff = crate::commit::milliseconds().saturating_sub(history);
+        let version = table.version().unwrap_or_default();
+        cleanup_expired_logs_for(version, self.log.as_ref(), cutoff, None).await.map_err(log_error)
+    }
+
+    /// The table read from its log afresh: what is read from it later does not need entries that were cleaned up.
+    pub(crate) async fn afresh(&self) -> Result<DeltaTable, Error> {
+        let mut table = DeltaTable::new(std::sync::Arc::clone(&self.log));
+        if table.load().await.is_err() {
+            // Cleaned up while it was read.
+            table.load().await.map_err(log_error)?;
+        }
+        Ok(table)
+    }
+
+    /// The table as it is now, for work that must not hold readers up.
+    pub(crate) async fn newest(&self) -> Result<DeltaTable, Error> {
+        let mut table = self.table.lock().await;
+        self.refresh(&mut table).await?;
+        Ok(table.clone())
+    }
+
+    async fn last_checkpoint(&self) -> Result<Option<u64>, Error> {
+        #[derive(Deserialize)]
+        struct Hint {
+            version: u64,
+        }
+        let path = self.options.path.join("_delta_log/_last_checkpoint");
+        match std::fs::read(&path) {
+            Ok(text) => Ok(serde_json::from_slice::<Hint>(&text).ok().map(|hint| hint.version)),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(Error::io("read", Path::new(&path), cause)),
+        }
+    }
+}
+
+fn names(table: &DeltaTable) -> Result<Vec<String>, Error> {
+    let state = table.snapshot().map_err(log_error)?;
+    let mut names: Vec<String> = state.log_data().iter().map(|view| view.path().into_owned()).collect();
+    names.sort_unstable();
+    Ok(names)
+}
