@@ -64,8 +64,7 @@ impl Store {
     pub(crate) fn check_age(&self, files: &[DataFile]) -> Result<(), Error> {
         let now = SystemTime::now();
         let limit = self.options.history / 2;
-        let stale =
-            files.iter().find(|file| now.duration_since(file.finished).is_ok_and(|age| age > limit));
+        let stale = files.iter().find(|file| now.duration_since(file.finished).is_ok_and(|age| age > limit));
         stale.map_or(Ok(()), |file| Err(Error::Stale { path: file.path.clone() }))
     }
 }

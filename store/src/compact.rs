@@ -52,7 +52,7 @@ impl Store {
     /// Compacts what is due. `today` is the day (since 1970) that is not over yet; `all` merges it too.
     pub async fn compact(&self, options: &Maintenance, today: i32, all: bool) -> Result<Compacted, Error> {
         let _one = self.maintaining.lock().await;
-        let Some(_turn) = self.take_turn()? else { return Ok(Compacted::default()) };
+        let _turn = self.take_turn().await?;
         let snapshot = self.snapshot().await?;
         let mut done = Compacted::default();
         for group in groups(&snapshot, options, if all { i32::MAX } else { today }, &mut done.failed) {
@@ -102,6 +102,8 @@ impl Store {
     ) -> Result<bool, Error> {
         self.check_age(new)?;
         self.upload(new).await?;
+        // What can be read beforehand is: appends wait for as long as the head is held.
+        self.snapshot().await?;
         let mut head = self.head.lock().await;
         for _ in 0..RACES_MAX {
             self.follow(&mut head).await?;

@@ -90,9 +90,8 @@ impl Store {
             change(&mut document)?;
             let changed = self.put_document(metadata, document).await?;
             let digest = digest_of::<T>(&changed).unwrap_or_default();
-            let operation = DeltaOperation::SetTableProperties {
-                properties: HashMap::from([(property::<T>(), digest)]),
-            };
+            let operation =
+                DeltaOperation::SetTableProperties { properties: HashMap::from([(property::<T>(), digest)]) };
             let (actions, notes) = (vec![Action::Metadata(changed)], [("ambitNote", json!(note))]);
             if let Some(version) = self.put_entry(&mut head, actions, operation, Vec::new(), &notes).await? {
                 return Ok(version);

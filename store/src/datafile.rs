@@ -156,8 +156,7 @@ impl Draft {
             self.inner.append_key_value_metadata(order);
         }
         let partial = self.partial;
-        let mut sink =
-            self.inner.into_inner().map_err(|cause| Error::parquet("finish", &partial, cause))?;
+        let mut sink = self.inner.into_inner().map_err(|cause| Error::parquet("finish", &partial, cause))?;
         files.sync(sink.file.as_mut()).map_err(|cause| Error::io("fsync", &partial, cause))?;
         let file_name = format!("{}-{}.parquet", self.stem, hex::encode(sink.hash.finalize()));
         let path = self.dir.join(&file_name);

@@ -84,6 +84,9 @@ pub enum Error {
     /// Others commit so often that no version could be had.
     #[error("other processes commit faster than this one: run fewer of them")]
     Crowded,
+    /// Another process is looking after the table.
+    #[error("another process is looking after the table and does not come to an end: try again later")]
+    Busy,
     /// A file has waited for its commit so long that it may be gone.
     #[error("{} has waited too long to be committed and is discarded: the process was stopped meanwhile", path.display())]
     Stale {
@@ -99,8 +102,18 @@ pub enum Error {
         #[source]
         cause: serde_json::Error,
     },
+    /// An entry of the table's log is not the one that was written.
+    #[error(
+        "`_delta_log/{version:020}.json` is not what was committed: restore it from a copy, or run `ambit store fsck`"
+    )]
+    Altered {
+        /// Which version.
+        version: u64,
+    },
     /// Another program has upgraded the table.
-    #[error("version {version} of the table needs a newer Delta writer than this: another program has upgraded it")]
+    #[error(
+        "version {version} of the table needs a newer Delta writer than this: another program has upgraded it"
+    )]
     Protocol {
         /// From which version on.
         version: u64,
@@ -114,7 +127,9 @@ pub enum Error {
         what: String,
     },
     /// An object of the table cannot be read or written.
-    #[error("the table's objects cannot be reached: check the disk, or the object store's address and credentials")]
+    #[error(
+        "the table's objects cannot be reached: check the disk, or the object store's address and credentials"
+    )]
     Objects(#[source] object_store::Error),
     /// A request to change what is kept cannot be granted.
     #[error("{0}")]
@@ -151,6 +166,9 @@ impl Error {
 
     /// Whether the same work may succeed later without anybody changing the program: the disk is full or away.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Io { .. } | Self::Commit { .. } | Self::Parquet { .. } | Self::Log(_) | Self::Objects(_))
+        matches!(
+            self,
+            Self::Io { .. } | Self::Commit { .. } | Self::Parquet { .. } | Self::Log(_) | Self::Objects(_)
+        )
     }
 }

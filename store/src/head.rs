@@ -6,6 +6,7 @@
 //! still absent: the Delta protocol's rule for blind appends. Its cost does not grow with the table.
 
 use crate::error::Error;
+use crate::seal;
 use crate::store::Store;
 use deltalake::DeltaTableError;
 use deltalake::kernel::transaction::{CommitData, TransactionError};
@@ -63,10 +64,12 @@ impl Head {
     /// Takes the next entry in.
     fn take(&mut self, entry: &[u8]) -> Result<(), Error> {
         let version = self.version + 1;
+        if !seal::holds(entry) {
+            return Err(Error::Altered { version });
+        }
         let mut transactions = Vec::new();
         for line in entry.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-            let line: Line =
-                serde_json::from_slice(line).map_err(|cause| Error::Entry { version, cause })?;
+            let line: Line = serde_json::from_slice(line).map_err(|cause| Error::Entry { version, cause })?;
             if let Some(txn) = line.txn {
                 transactions.push(txn);
             }
@@ -138,10 +141,11 @@ impl Store {
         let (version, id, began) = (head.version + 1, Uuid::now_v7(), Instant::now());
         let files = actions.iter().filter(|action| matches!(action, Action::Add(_))).count();
         let failed = |cause: DeltaTableError| Error::Commit { files, version, cause: Box::new(cause) };
-        let mut metadata = HashMap::from([("ambitCommit".to_owned(), json!(id))]);
+        let mut metadata = HashMap::from([("ambitCommit".to_owned(), json!(id)), seal::note()]);
         metadata.extend(notes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         let data = CommitData::new(actions, operation, metadata, transactions);
         let bytes = data.get_bytes().map_err(|cause| failed(cause.into()))?;
+        let bytes = bytes::Bytes::from(seal::seal(&bytes));
         let put = self.log.write_commit_entry(version, CommitOrBytes::LogBytes(bytes.clone()), id).await;
         match put {
             Ok(()) => {}

@@ -123,7 +123,10 @@ impl Store {
         let note = format!("hold `{}` placed by {}: {}", hold.id, hold.author, hold.reason);
         self.change(&note, move |holds: &mut Holds| {
             if holds.holds.iter().any(|other| other.id == hold.id) {
-                return Err(Error::Refused(format!("there is a hold `{}` already: choose another id", hold.id)));
+                return Err(Error::Refused(format!(
+                    "there is a hold `{}` already: choose another id",
+                    hold.id
+                )));
             }
             holds.holds.push(hold.clone());
             Ok(())

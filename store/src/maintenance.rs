@@ -5,14 +5,24 @@
 //! its input gone and gives up.
 
 use crate::error::Error;
+use crate::fsck::checkpoint_digest;
 use crate::head::log_error;
 use crate::retention::Retention;
 use crate::store::Store;
 use deltalake::DeltaTable;
 use deltalake::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
+use object_store::ObjectStoreExt;
+use object_store::path::Path as ObjectPath;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a step waits for another process's to end.
+const TURN_WAIT: Duration = Duration::from_mins(2);
+/// How often it looks.
+const TURN_POLL: Duration = Duration::from_millis(50);
 
 /// How the table is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +40,10 @@ pub struct Maintenance {
     pub memory_mb: u64,
     /// Versions between checkpoints of the log.
     pub checkpoint_versions: u64,
-    /// Seconds between vacuums.
+    /// Seconds between vacuums, and looks at what retention has to delete.
     pub vacuum_every_seconds: u64,
+    /// Seconds between readings of the whole table that look for damage.
+    pub scrub_every_seconds: u64,
     /// How long what was replaced stays readable: files, and versions of the table.
     pub history_seconds: u64,
     /// What is deleted when.
@@ -48,6 +60,7 @@ impl Default for Maintenance {
             memory_mb: 256,
             checkpoint_versions: 100,
             vacuum_every_seconds: 600,
+            scrub_every_seconds: 86_400,
             history_seconds: crate::store::HISTORY.as_secs(),
             retention: Retention::default(),
         }
@@ -61,24 +74,28 @@ pub(crate) struct Turn {
 }
 
 impl Store {
-    /// Whether it is this process's turn; `None` when another is at it.
-    pub(crate) fn take_turn(&self) -> Result<Option<Turn>, Error> {
+    /// Waits until no other process on this machine is at it.
+    pub(crate) async fn take_turn(&self) -> Result<Turn, Error> {
         let dir = self.options.path.join(crate::control::DIR);
         self.files.create_dir(&dir).map_err(|cause| Error::io("create", &dir, cause))?;
         let path = dir.join("maintenance.lock");
         let failed = |cause| Error::io("lock", &path, cause);
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Turn { _lock: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(cause)) => Err(failed(cause)),
+        let began = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Turn { _lock: file }),
+                Err(TryLockError::WouldBlock) if began.elapsed() > TURN_WAIT => return Err(Error::Busy),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(TURN_POLL).await,
+                Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+            }
         }
     }
 
     /// Writes a checkpoint of the log when so many versions have gone since the last one, and reads it back: a
     /// checkpoint that does not say what the log says would lose rows. Returns its version.
     pub async fn checkpoint(&self, every: u64) -> Result<Option<u64>, Error> {
-        let Some(_turn) = self.take_turn()? else { return Ok(None) };
+        let _turn = self.take_turn().await?;
         let table = self.afresh().await?;
         let version = table.version().unwrap_or_default();
         let last = self.last_checkpoint().await?;
@@ -86,20 +103,25 @@ impl Store {
             return Ok(None);
         }
         create_checkpoint(&table, None).await.map_err(log_error)?;
+        let file = format!("_delta_log/{version:020}.checkpoint.parquet");
         let mut again = DeltaTable::new(table.log_store());
         again.load_version(version).await.map_err(log_error)?;
         if names(&again)? != names(&table)? {
-            let file = format!("_delta_log/{version:020}.checkpoint.parquet");
             let what = "it does not list the files that the log lists: delete it".to_owned();
             return Err(Error::Damaged { path: self.options.path.join(file), what });
         }
+        let objects = self.log.object_store(None);
+        let written = objects.get(&ObjectPath::from(file)).await.map_err(Error::Objects)?;
+        let digest = Sha256::digest(written.bytes().await.map_err(Error::Objects)?);
+        let beside = ObjectPath::from(checkpoint_digest(version));
+        objects.put(&beside, hex::encode(digest).into()).await.map_err(Error::Objects)?;
         Ok(Some(version))
     }
 
     /// Deletes entries of the log that are older than the history and that a checkpoint makes dispensable. Returns how
     /// many.
     pub async fn clean_log(&self) -> Result<usize, Error> {
-        let Some(_turn) = self.take_turn()? else { return Ok(0) };
+        let _turn = self.take_turn().await?;
         let table = self.newest().await?;
         let history = i64::try_from(self.options.history.as_millis()).unwrap_or(i64::MAX);
         let cutoff = crate::commit::milliseconds().saturating_sub(history);

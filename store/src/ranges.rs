@@ -55,8 +55,14 @@ impl Ranges {
         if let (Some(first), Some(last)) = (topics.clone().min(), topics.max()) {
             least.insert(names::TOPIC.into(), json!(first));
             most.insert(names::TOPIC.into(), json!(last));
-            least.insert(names::PARTITION.into(), json!(self.shards.keys().map(|shard| shard.partition).min()));
-            most.insert(names::PARTITION.into(), json!(self.shards.keys().map(|shard| shard.partition).max()));
+            least.insert(
+                names::PARTITION.into(),
+                json!(self.shards.keys().map(|shard| shard.partition).min()),
+            );
+            most.insert(
+                names::PARTITION.into(),
+                json!(self.shards.keys().map(|shard| shard.partition).max()),
+            );
             least.insert(names::LEAF_INDEX.into(), json!(self.shards.values().map(|range| range.0).min()));
             most.insert(names::LEAF_INDEX.into(), json!(self.shards.values().map(|range| range.1).max()));
         }

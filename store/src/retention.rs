@@ -107,7 +107,7 @@ impl Store {
         dry_run: bool,
     ) -> Result<Retained, Error> {
         let _one = self.maintaining.lock().await;
-        let Some(_turn) = self.take_turn()? else { return Ok(Retained::default()) };
+        let _turn = self.take_turn().await?;
         let snapshot = self.snapshot().await?;
         let layout = without(self.columns().await?.as_ref(), PARTITION_COLUMN);
         let mut done = Retained::default();
@@ -165,8 +165,7 @@ impl Store {
             let metadata = self.metadata(&head).await?;
             let unchanged = digest_of::<Holds>(&metadata) == step.holds
                 && self.all_active(head.version, std::slice::from_ref(step.entry)).await?;
-            let closed =
-                metadata.configuration().get(APPEND_ONLY).is_some_and(|value| value == "true");
+            let closed = metadata.configuration().get(APPEND_ONLY).is_some_and(|value| value == "true");
             let note = json!({"retention": {"by": step.author, "policy": step.policy}});
             if !unchanged {
                 if closed || self.set_append_only(&mut head, true, &note).await? {
@@ -183,10 +182,7 @@ impl Store {
             let metadata = self.put_document(metadata, retired).await?;
             let metadata = metadata.add_config_key(APPEND_ONLY.into(), "true".into()).map_err(log_error)?;
             let now = milliseconds();
-            let mut actions = vec![
-                Action::Metadata(metadata),
-                Action::Remove(remove(step.entry, now, true)),
-            ];
+            let mut actions = vec![Action::Metadata(metadata), Action::Remove(remove(step.entry, now, true))];
             actions.extend(new.iter().map(|file| Action::Add(file.add(now, true))));
             let operation = DeltaOperation::Delete { predicate: Some("retention".into()) };
             let notes = [("ambitNote", note)];
@@ -218,8 +214,7 @@ impl Store {
         note: &serde_json::Value,
     ) -> Result<bool, Error> {
         let metadata = self.metadata(head).await?;
-        let changed =
-            metadata.add_config_key(APPEND_ONLY.into(), closed.to_string()).map_err(log_error)?;
+        let changed = metadata.add_config_key(APPEND_ONLY.into(), closed.to_string()).map_err(log_error)?;
         let operation = DeltaOperation::SetTableProperties {
             properties: HashMap::from([(APPEND_ONLY.to_owned(), closed.to_string())]),
         };
@@ -244,13 +239,8 @@ fn judge(
     today: i32,
     layout: &SchemaRef,
 ) -> Result<Verdict, Error> {
-    let mut verdict = Verdict {
-        retired: BTreeMap::new(),
-        tenants: BTreeMap::new(),
-        deleted: 0,
-        held: 0,
-        rest: None,
-    };
+    let mut verdict =
+        Verdict { retired: BTreeMap::new(), tenants: BTreeMap::new(), deleted: 0, held: 0, rest: None };
     let mut rest = Sorter::new(layout)?;
     for batch in open_checked(&entry.path)?.reader {
         let batch = conform(&batch.map_err(|cause| unreadable(&entry.path, cause))?, layout, &entry.path)?;

@@ -100,6 +100,11 @@ impl Retired {
         self.shards.get(&shard.to_string()).cloned().unwrap_or_default()
     }
 
+    /// The same as half-open ranges.
+    pub fn leaf_ranges(&self, shard: Shard) -> Vec<std::ops::Range<u64>> {
+        self.of(shard).all().iter().map(|(first, last)| *first..last.saturating_add(1)).collect()
+    }
+
     /// All shards with leaves whose rows are gone.
     pub const fn shards(&self) -> &BTreeMap<String, Ranges> {
         &self.shards

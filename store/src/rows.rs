@@ -100,10 +100,9 @@ pub(crate) fn read_checked(path: &Path) -> Result<Bytes, Error> {
     let bytes = std::fs::read(path).map_err(|cause| Error::io("read", path, cause))?;
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     match digest_in_name(name) {
-        Some(digest) if hex::encode(Sha256::digest(&bytes)) != digest => Err(damaged(
-            path,
-            "its bytes are not those that were committed: restore the file from a copy",
-        )),
+        Some(digest) if hex::encode(Sha256::digest(&bytes)) != digest => {
+            Err(damaged(path, "its bytes are not those that were committed: restore the file from a copy"))
+        }
         _ => Ok(bytes.into()),
     }
 }

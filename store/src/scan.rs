@@ -57,8 +57,7 @@ impl Store {
         shard: Shard,
         from_leaf: u64,
     ) -> impl Stream<Item = Result<RecordBatch, Error>> + Send + use<> {
-        let scan =
-            Scan { store: self.clone(), shard, next_leaf: from_leaf, restarts: 0, rows: None };
+        let scan = Scan { store: self.clone(), shard, next_leaf: from_leaf, restarts: 0, rows: None };
         stream::unfold(Some(scan), |scan| async move {
             let mut scan = scan?;
             match scan.next().await {
@@ -176,7 +175,8 @@ impl Reading {
     fn stream(&self, path: &Path) -> Result<(), Error> {
         let layout = file_schema();
         for batch in open(path)?.reader {
-            let batch = conform(&self.filter(&batch.map_err(|cause| unreadable(path, cause))?)?, &layout, path)?;
+            let batch =
+                conform(&self.filter(&batch.map_err(|cause| unreadable(path, cause))?)?, &layout, path)?;
             if batch.num_rows() > 0 && self.sender.blocking_send(Ok(batch)).is_err() {
                 return Ok(());
             }
@@ -243,10 +243,12 @@ impl Pool {
         self.rows.sort_unstable();
         let rest = self.rows.split_off(self.rows.partition_point(|(leaf, ..)| *leaf < bound));
         let ready = std::mem::replace(&mut self.rows, rest);
-        let batches = if self.rows.is_empty() { std::mem::take(&mut self.batches) } else { self.batches.clone() };
+        let batches =
+            if self.rows.is_empty() { std::mem::take(&mut self.batches) } else { self.batches.clone() };
         let mut at = 0;
         Ok(std::iter::from_fn(move || {
-            let chunk = ready.get(at..ready.len().min(at + ORDERED_ROWS)).filter(|chunk| !chunk.is_empty())?;
+            let chunk =
+                ready.get(at..ready.len().min(at + ORDERED_ROWS)).filter(|chunk| !chunk.is_empty())?;
             at += chunk.len();
             let all: Vec<&RecordBatch> = batches.iter().collect();
             let picks: Vec<(usize, usize)> = chunk.iter().map(|(_, batch, row)| (*batch, *row)).collect();

@@ -119,6 +119,11 @@ impl Store {
         self.files.sync_dir(&dir).map_err(|cause| Error::io("fsync", &dir, cause))
     }
 
+    /// The table's directory.
+    pub fn path(&self) -> &std::path::Path {
+        &self.options.path
+    }
+
     /// A writer for one thread.
     pub fn writer(&self) -> Writer {
         Writer::new(self.options.path.clone(), self.files.clone())

@@ -33,19 +33,19 @@ impl Store {
     /// Deletes what nobody can need any more; with `dry_run` only counts it.
     pub async fn vacuum(&self, dry_run: bool) -> Result<Vacuumed, Error> {
         let _one = self.maintaining.lock().await;
-        let Some(_turn) = self.take_turn()? else { return Ok(Vacuumed::default()) };
+        let _turn = self.take_turn().await?;
         let objects = self.log.object_store(None);
         // Listed first: what is committed after this is too young to be deleted.
         let listed: Vec<ObjectMeta> = objects.list(None).try_collect().await.map_err(Error::Objects)?;
         let table = self.afresh().await?;
         let state = table.snapshot().map_err(log_error)?;
-        let active: HashSet<String> =
-            state.log_data().iter().map(|view| view.path().into_owned()).collect();
+        let active: HashSet<String> = state.log_data().iter().map(|view| view.path().into_owned()).collect();
         let mut replaced = HashMap::new();
         let mut tombstones = state.all_tombstones(self.log.as_ref());
         while let Some(tombstone) = tombstones.next().await {
             let tombstone = tombstone.map_err(log_error)?;
-            replaced.insert(tombstone.path().into_owned(), tombstone.deletion_timestamp().unwrap_or_default());
+            replaced
+                .insert(tombstone.path().into_owned(), tombstone.deletion_timestamp().unwrap_or_default());
         }
         drop(tombstones);
         let history = i64::try_from(self.options.history.as_millis()).unwrap_or(i64::MAX);

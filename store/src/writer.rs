@@ -3,7 +3,7 @@
 //! A file's name carries the SHA-256 of its bytes, so that whoever reads the table's log knows what the file must be:
 //! one that was replaced, or whose bits rotted, is told from the one that was committed.
 
-use crate::datafile::{Draft, DataFile, Kind};
+use crate::datafile::{DataFile, Draft, Kind};
 use crate::disk::Files;
 use crate::error::Error;
 use crate::layout::file_schema;

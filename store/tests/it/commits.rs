@@ -113,7 +113,10 @@ async fn a_table_of_another_layout_is_refused_with_the_column() {
     drop(open(dir.path()).await);
     let log = dir.path().join("_delta_log/00000000000000000000.json");
     let text = std::fs::read_to_string(&log).unwrap();
-    let changed = text.replace(r#"\"name\":\"root_task\",\"type\":\"string\""#, r#"\"name\":\"root_task\",\"type\":\"long\""#);
+    let changed = text.replace(
+        r#"\"name\":\"root_task\",\"type\":\"string\""#,
+        r#"\"name\":\"root_task\",\"type\":\"long\""#,
+    );
     assert_ne!(changed, text);
     std::fs::write(&log, changed).unwrap();
     let refused = Store::open(Options::durable(dir.path().to_owned())).await.unwrap_err();

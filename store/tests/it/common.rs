@@ -25,24 +25,58 @@ pub fn record(shard: Shard, offset: u64) -> Record {
     }
 }
 
-pub fn write(store: &Store, shard: Shard, offsets: std::ops::Range<u64>, recorded_at: i64) -> Vec<DataFile> {
+/// An event of a tenant and an agent.
+pub fn event(shard: Shard, offset: u64, tenant: &str, agent: &str) -> Record {
+    let header = |name: &str, value: &str| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()));
+    let data = format!(
+        r#"{{"tenant_uid":"{tenant}","ai_agent":{{"uid":"{agent}"}},"tool_call":{{"id":"c{offset}","name":"read_file"}}}}"#
+    );
+    Record {
+        headers: vec![
+            header("ce_specversion", "1.0"),
+            header("ce_id", &format!("{shard}-{offset}")),
+            header("ce_source", "test"),
+            header("ce_type", "ambit.tool_call.requested.v1"),
+            header("ce_time", "2024-10-04T09:00:00Z"),
+        ],
+        value: Some(Bytes::from(data)),
+        ..record(shard, offset)
+    }
+}
+
+/// Writes records as ingest does; each one's leaf is its offset.
+pub fn write_records(store: &Store, records: &[Record], recorded_at: i64) -> Vec<DataFile> {
     let mut builder = RowBuilder::new(16);
-    for offset in offsets {
-        let record = record(shard, offset);
-        let malformed = decode(&record).unwrap_err();
-        let recorded_at = Timestamp::from_micros(recorded_at);
+    for record in records {
+        let decoded = decode(record);
         builder.append(Row {
-            record: &record,
-            decoded: Err(&malformed),
-            leaf_index: offset,
+            record,
+            decoded: decoded.as_ref(),
+            leaf_index: record.offset,
             leaf_hash: [7; 32],
-            recorded_at,
+            recorded_at: Timestamp::from_micros(recorded_at),
             duplicate: false,
         });
     }
     let mut writer = store.writer();
     writer.write(&builder.finish().unwrap()).unwrap();
     writer.finish().unwrap()
+}
+
+pub fn write(store: &Store, shard: Shard, offsets: std::ops::Range<u64>, recorded_at: i64) -> Vec<DataFile> {
+    let records: Vec<Record> = offsets.map(|offset| record(shard, offset)).collect();
+    write_records(store, &records, recorded_at)
+}
+
+/// The leaves of a shard that are in the store, in the order in which they come.
+pub async fn leaves(store: &Store, shard: Shard) -> Vec<u64> {
+    let mut found = Vec::new();
+    let mut rows = std::pin::pin!(store.scan(shard, 0));
+    while let Some(batch) = rows.next().await {
+        let batch = batch.unwrap();
+        found.extend((0..batch.num_rows()).map(|row| record_at(&batch, row).unwrap().leaf_index));
+    }
+    found
 }
 
 pub const fn at(offset: u64) -> Position {
@@ -70,4 +104,3 @@ pub async fn offsets(store: &Store, shard: Shard, from: u64) -> Vec<u64> {
     }
     found
 }
-

@@ -136,7 +136,11 @@ async fn vacuum_takes_what_nobody_can_read_and_nothing_else() {
     assert_eq!((early.replaced, early.orphans, early.kept), (0, 0, 5), "all are young");
     tokio::time::sleep(history + Duration::from_secs(1)).await;
     let late = store.vacuum(false).await.unwrap();
-    assert_eq!((late.replaced, late.orphans), (0, 1), "old versions can still be read from the log: {late:?}");
+    assert_eq!(
+        (late.replaced, late.orphans),
+        (0, 1),
+        "old versions can still be read from the log: {late:?}"
+    );
     let refused = store.commit(orphan, &[step(shard(0), 4, 95)]).await.unwrap_err();
     assert!(matches!(refused, Error::Stale { .. }), "its writer slept too long: {refused}");
     store.checkpoint(1).await.unwrap().unwrap();
@@ -155,8 +159,10 @@ async fn vacuum_takes_what_nobody_can_read_and_nothing_else() {
 async fn whoever_slept_through_the_clean_up_of_the_log_goes_on_at_its_head() {
     let dir = tempfile::tempdir().unwrap();
     let history = Duration::from_secs(1);
-    let (sleeper, store) =
-        (Store::open(brief(dir.path(), history)).await.unwrap(), Store::open(brief(dir.path(), history)).await.unwrap());
+    let (sleeper, store) = (
+        Store::open(brief(dir.path(), history)).await.unwrap(),
+        Store::open(brief(dir.path(), history)).await.unwrap(),
+    );
     for round in 0..6_u64 {
         commit(&store, 0, round, round + 1, NOON).await;
     }
@@ -189,7 +195,8 @@ async fn readers_and_appenders_go_on_while_files_are_replaced_and_deleted() {
         }
         passes
     });
-    let (reading, over) = (Store::open(brief(dir.path(), Duration::from_secs(1))).await.unwrap(), Arc::clone(&stop));
+    let (reading, over) =
+        (Store::open(brief(dir.path(), Duration::from_secs(1))).await.unwrap(), Arc::clone(&stop));
     tasks.spawn(async move {
         let mut scans = 0;
         while !over.load(Ordering::Relaxed) {
@@ -217,7 +224,10 @@ async fn readers_and_appenders_go_on_while_files_are_replaced_and_deleted() {
     let counts = tasks.join_all().await;
     assert!(counts.iter().all(|count| *count > 1), "passes and scans: {counts:?}");
     latencies.sort_unstable();
-    eprintln!("commit beside compaction: p50 {:?}, p99 {:?}, passes and scans {counts:?}", latencies[75], latencies[148]);
+    eprintln!(
+        "commit beside compaction: p50 {:?}, p99 {:?}, passes and scans {counts:?}",
+        latencies[75], latencies[148]
+    );
     assert!(latencies[148] < Duration::from_secs(2), "{:?}", latencies[148]);
     assert_eq!(offsets(&open(dir.path()).await, shard(0), 0).await, (0..150).collect::<Vec<_>>());
 }

@@ -16,4 +16,8 @@
 mod commits;
 mod common;
 mod compaction;
+mod corruption;
+mod evolution;
 mod power;
+mod readers;
+mod retention;

@@ -221,7 +221,8 @@ async fn record(root: &Path, fsync: bool) -> Vec<Op> {
     let maintenance = Maintenance { fan_in: 2, ..Maintenance::default() };
     for round in 0..4_u64 {
         let (from, to) = (round * 3, round * 3 + 3);
-        let files = write(&store, shard(0), from..to, NOON + i64::try_from(round % 2).unwrap() * crate::common::DAY);
+        let files =
+            write(&store, shard(0), from..to, NOON + i64::try_from(round % 2).unwrap() * crate::common::DAY);
         store.commit(files, &[step(shard(0), from, to)]).await.unwrap();
         disk.0.lock().unwrap().ops.push(Op::Acknowledged(to));
         if round == 2 {
@@ -242,7 +243,10 @@ async fn check(ops: &[Op], luck: Luck, from: &Path) -> Result<(), String> {
     let store = store.map_err(|error| format!("cannot be opened: {error}"))?;
     let position = store.positions(&[shard(0)]).await.map_err(|error| error.to_string())?[&shard(0)];
     if position.next_offset < left.acknowledged {
-        return Err(format!("{} offsets were acknowledged, {} are there", left.acknowledged, position.next_offset));
+        return Err(format!(
+            "{} offsets were acknowledged, {} are there",
+            left.acknowledged, position.next_offset
+        ));
     }
     let opened = tokio::task::JoinSet::from_iter([async move {
         offsets(&store, shard(0), 0).await == (0..position.next_offset).collect::<Vec<_>>()
@@ -293,5 +297,8 @@ async fn faults_power_loss_after_every_operation_loses_no_acknowledged_commit() 
     assert!(cuts > 100, "only {cuts} cuts");
     assert_eq!(wrong, Vec::<String>::new(), "{cuts} cuts");
     assert!(lost.len() * 10 > control, "without fsync only {} of {control} cuts lost anything", lost.len());
-    eprintln!("power loss: {cuts} cuts, nothing lost; without fsync {} of {control} lost something", lost.len());
+    eprintln!(
+        "power loss: {cuts} cuts, nothing lost; without fsync {} of {control} lost something",
+        lost.len()
+    );
 }
