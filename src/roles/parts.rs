@@ -24,7 +24,8 @@ impl Parts<'_> {
     /// Where the store is.
     pub fn store_options(&self) -> ambit_store::Options {
         let history = Duration::from_secs(self.config.store.history_seconds);
-        ambit_store::Options { history, ..ambit_store::Options::durable(self.config.table_dir()) }
+        let s3 = self.config.store.s3.clone();
+        ambit_store::Options { history, s3, ..ambit_store::Options::durable(self.config.table_dir()) }
     }
 
     /// The store, made if it is not there.

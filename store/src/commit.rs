@@ -27,6 +27,7 @@ impl Store {
     /// would accept a `txn` that goes backwards. Returns the table's version.
     pub async fn commit(&self, files: Vec<DataFile>, advances: &[Advance]) -> Result<u64, Error> {
         let mut head = self.head.lock().await;
+        let mut uploaded = false;
         for _ in 0..RACES_MAX {
             self.follow(&mut head).await?;
             for advance in advances {
@@ -36,7 +37,9 @@ impl Store {
                 }
             }
             self.check_age(&files)?;
-            self.upload(&files).await?;
+            if !std::mem::replace(&mut uploaded, true) {
+                self.upload(&files).await?;
+            }
             let now = milliseconds();
             let transactions = advances.iter().flat_map(|advance| transactions(advance, now)).collect();
             let actions = files.iter().map(|file| Action::Add(file.add(now, true))).collect();
@@ -46,6 +49,7 @@ impl Store {
                 predicate: None,
             };
             if let Some(version) = self.put_entry(&mut head, actions, operation, transactions, &[]).await? {
+                self.uploaded(&files);
                 return Ok(version);
             }
         }

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::head::RACES_MAX;
 use crate::layout::SORTED_BY;
 use crate::maintenance::Maintenance;
-use crate::rows::{Footer, conform, open_checked, without};
+use crate::rows::{Reader, conform, without};
 use crate::scan::unreadable;
 use crate::snapshot::{FileEntry, Snapshot};
 use crate::store::Store;
@@ -55,7 +55,17 @@ impl Store {
         let _turn = self.take_turn().await?;
         let snapshot = self.snapshot().await?;
         let mut done = Compacted::default();
-        for group in groups(&snapshot, options, if all { i32::MAX } else { today }, &mut done.failed) {
+        let listing = (self.reader(), Arc::clone(&snapshot), options.clone());
+        let today = if all { i32::MAX } else { today };
+        let planned = tokio::task::spawn_blocking(move || {
+            let (reader, snapshot, options) = listing;
+            let mut failed = Vec::new();
+            (groups(&reader, &snapshot, &options, today, &mut failed), failed)
+        })
+        .await;
+        let (planned, failed) = planned.map_err(|_| Error::Cancelled)?;
+        done.failed = failed;
+        for group in planned {
             match self.compact_group(&group).await {
                 Ok(Some(file)) => {
                     done.replaced += group.len();
@@ -76,8 +86,9 @@ impl Store {
     async fn compact_group(&self, group: &[FileEntry]) -> Result<Option<DataFile>, Error> {
         let layout = without(self.columns().await?.as_ref(), PARTITION_COLUMN);
         let (files, table) = (self.files.clone(), self.options.path.clone());
-        let inputs = group.to_vec();
-        let merged = tokio::task::spawn_blocking(move || merge(&files, &table, &inputs, &layout)).await;
+        let (inputs, reader) = (group.to_vec(), self.reader());
+        let merged =
+            tokio::task::spawn_blocking(move || merge(&reader, &files, &table, &inputs, &layout)).await;
         let file = merged.map_err(|_| Error::Cancelled)??;
         let operation = DeltaOperation::Optimize { predicate: None, target_size: file.size.cast_signed() };
         let replaced = self.replace(group, std::slice::from_ref(&file), operation).await;
@@ -116,6 +127,7 @@ impl Store {
             let actions = removes.chain(adds).collect();
             let put = self.put_entry(&mut head, actions, operation.clone(), Vec::new(), &[]).await?;
             if put.is_some() {
+                self.uploaded(new);
                 return Ok(true);
             }
         }
@@ -146,6 +158,7 @@ pub(crate) fn remove(entry: &FileEntry, now_ms: i64, data_change: bool) -> Remov
 
 /// Groups of files that are to become one each. Days before `today` are over.
 fn groups(
+    reader: &Reader,
     snapshot: &Snapshot,
     options: &Maintenance,
     today: i32,
@@ -167,7 +180,7 @@ fn groups(
         }
         let due = if day < today { 2 } else { options.fan_in.max(2) };
         for entries in levels.into_values().filter(|entries| entries.len() >= due) {
-            groups.extend(split(&entries, memory, failed));
+            groups.extend(split(reader, &entries, memory, failed));
         }
     }
     groups
@@ -183,10 +196,15 @@ fn level(size: u64, fan_in: usize) -> u32 {
 }
 
 /// Cuts a list of files into groups that fit the memory; a file that stays alone, or cannot be read, stays as it is.
-fn split(entries: &[&FileEntry], memory: u64, failed: &mut Vec<String>) -> Vec<Vec<FileEntry>> {
+fn split(
+    reader: &Reader,
+    entries: &[&FileEntry],
+    memory: u64,
+    failed: &mut Vec<String>,
+) -> Vec<Vec<FileEntry>> {
     let (mut groups, mut group, mut bytes) = (Vec::new(), Vec::new(), 0);
     for entry in entries {
-        let raw = match Footer::read(&entry.path) {
+        let raw = match reader.footer(entry) {
             Ok(footer) => footer.raw_bytes,
             Err(error) => {
                 failed.push(error.to_string());
@@ -206,12 +224,18 @@ fn split(entries: &[&FileEntry], memory: u64, failed: &mut Vec<String>) -> Vec<V
 }
 
 /// Reads files whole, puts their rows in order, and writes them as one.
-fn merge(files: &Files, table: &Path, inputs: &[FileEntry], layout: &SchemaRef) -> Result<DataFile, Error> {
+fn merge(
+    reader: &Reader,
+    files: &Files,
+    table: &Path,
+    inputs: &[FileEntry],
+    layout: &SchemaRef,
+) -> Result<DataFile, Error> {
     let mut sorter = Sorter::new(layout)?;
     for entry in inputs {
         let before = sorter.rows.len();
-        for batch in open_checked(&entry.path)?.reader {
-            let batch = batch.map_err(|cause| unreadable(&entry.path, cause))?;
+        for batch in reader.open_checked(entry)?.reader {
+            let batch = batch.map_err(|cause| unreadable(&entry.path, &cause))?;
             sorter.add(conform(&batch, layout, &entry.path)?)?;
         }
         let found = (sorter.rows.len() - before) as u64;

@@ -10,7 +10,7 @@ use crate::head::{Head, log_error};
 use crate::hold::Holds;
 use crate::retention::APPEND_ONLY;
 use crate::retired::Retired;
-use crate::rows::{Footer, read_checked};
+use crate::rows::{Footer, Reader};
 use crate::seal;
 use crate::snapshot::FileEntry;
 use crate::store::{Options, Store};
@@ -18,6 +18,11 @@ use ambit_schemas::columns::names;
 use ambit_schemas::{Shard, Topic};
 use arrow::array::AsArray;
 use arrow::datatypes::Int32Type;
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Serialize;
@@ -25,6 +30,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Something that is not as it was committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,7 +72,7 @@ pub async fn fsck(options: Options, progress: impl Fn(usize, usize) + Send) -> R
     let table =
         std::path::absolute(&options.path).map_err(|cause| Error::io("resolve", &options.path, cause))?;
     let mut found = Checked::default();
-    check_log(&table, &mut found)?;
+    check_log(objects(&options, &table)?.as_ref(), &table, &mut found).await?;
     let store = match Store::open(options).await {
         Ok(store) => store,
         Err(error) => {
@@ -79,8 +85,8 @@ pub async fn fsck(options: Options, progress: impl Fn(usize, usize) + Send) -> R
     let mut counts: BTreeMap<Shard, u64> = BTreeMap::new();
     for (index, entry) in snapshot.files.iter().enumerate() {
         progress(index, snapshot.files.len());
-        let of = entry.clone();
-        let counted = tokio::task::spawn_blocking(move || check_file(&of)).await;
+        let (of, reader) = (entry.clone(), store.reader());
+        let counted = tokio::task::spawn_blocking(move || check_file(&reader, &of)).await;
         match counted.map_err(|_| Error::Cancelled)? {
             Ok(shards) => {
                 found.files += 1;
@@ -111,52 +117,73 @@ fn chain(error: &Error) -> String {
     text
 }
 
+/// The table's objects, before anything of it is believed.
+fn objects(options: &Options, table: &Path) -> Result<Arc<dyn ObjectStore>, Error> {
+    Ok(match &options.s3 {
+        Some(s3) => Arc::new(PrefixStore::new(s3.connect()?, s3.prefix())),
+        None => Arc::new(LocalFileSystem::new_with_prefix(table).map_err(Error::Objects)?),
+    })
+}
+
+async fn fetch(objects: &dyn ObjectStore, name: &str) -> Result<bytes::Bytes, object_store::Error> {
+    objects.get(&ObjectPath::from(name)).await?.bytes().await
+}
+
 /// Entries, checkpoints, and that no entry is missing between them.
-fn check_log(table: &Path, found: &mut Checked) -> Result<(), Error> {
-    let dir = table.join("_delta_log");
-    let listed = std::fs::read_dir(&dir).map_err(|cause| Error::io("read", &dir, cause))?;
+async fn check_log(objects: &dyn ObjectStore, table: &Path, found: &mut Checked) -> Result<(), Error> {
+    let log = ObjectPath::from("_delta_log");
+    let listed: Vec<_> = objects.list(Some(&log)).try_collect().await.map_err(Error::Objects)?;
     let (mut entries, mut checkpoints): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
-    for entry in listed {
-        let path = entry.map_err(|cause| Error::io("read", &dir, cause))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+    for meta in listed {
+        let path = table.join(meta.location.as_ref());
+        let Some(name) = meta.location.filename() else { continue };
         let Some(version) = name.get(..20).and_then(|digits| digits.parse().ok()) else { continue };
-        if name.ends_with(".json") {
-            entries.push(version);
-            check_entry(table, &path, found);
-        } else if name.ends_with(".checkpoint.parquet") {
-            checkpoints.push(version);
-            check_checkpoint(table, &path, version, found);
+        let entry = name.get(20..) == Some(".json");
+        if !entry && name.get(20..) != Some(".checkpoint.parquet") {
+            continue;
+        }
+        if entry {
+            entries.push(version)
+        } else {
+            checkpoints.push(version)
+        }
+        match fetch(objects, meta.location.as_ref()).await {
+            Ok(bytes) if entry => check_entry(table, &path, &bytes, found),
+            Ok(bytes) => {
+                let digest = fetch(objects, &checkpoint_digest(version)).await.ok();
+                check_checkpoint(table, &path, bytes, digest, found);
+            }
+            // Cleaned up while this was reading.
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => found.fault(table, &path, format!("it cannot be read: {error}")),
         }
     }
     entries.sort_unstable();
     found.entries = entries.len();
     let from = checkpoints.iter().min().map_or(0, |oldest| oldest + 1);
-    let wanted: Vec<u64> = entries.iter().copied().filter(|version| *version >= from).collect();
     let last = entries.last().copied().unwrap_or_default();
-    for version in (from..=last).filter(|version| wanted.binary_search(version).is_err()) {
-        let what = "it is missing: restore it from a copy";
-        found.fault(table, &dir.join(format!("{version:020}.json")), what);
+    for version in (from..=last).filter(|version| entries.binary_search(version).is_err()) {
+        let path = table.join(format!("_delta_log/{version:020}.json"));
+        found.fault(table, &path, "it is missing: restore it from a copy");
     }
-    let hint = dir.join("_last_checkpoint");
-    if let Ok(text) = std::fs::read(&hint) {
+    let hint = "_delta_log/_last_checkpoint";
+    if let Ok(text) = fetch(objects, hint).await {
         let version = serde_json::from_slice::<serde_json::Value>(&text)
             .ok()
             .and_then(|hint| hint.get("version")?.as_u64());
         match version {
             Some(version) if checkpoints.contains(&version) => {}
-            Some(version) => found.fault(table, &hint, format!("checkpoint {version} is missing")),
-            None => found.fault(table, &hint, "it is not JSON with a version: delete it"),
+            Some(version) => {
+                found.fault(table, &table.join(hint), format!("checkpoint {version} is missing"));
+            }
+            None => found.fault(table, &table.join(hint), "it is not JSON with a version: delete it"),
         }
     }
     Ok(())
 }
 
-fn check_entry(table: &Path, path: &Path, found: &mut Checked) {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) => return found.fault(table, path, format!("it cannot be read: {error}")),
-    };
-    if !seal::holds(&bytes) {
+fn check_entry(table: &Path, path: &Path, bytes: &[u8], found: &mut Checked) {
+    if !seal::holds(bytes) {
         return found.fault(
             table,
             path,
@@ -179,19 +206,22 @@ pub(crate) fn checkpoint_digest(version: u64) -> String {
     format!("{DIR}/checkpoint-{version:020}.sha256")
 }
 
-fn check_checkpoint(table: &Path, path: &Path, version: u64, found: &mut Checked) {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes::Bytes::from(bytes),
-        Err(error) => return found.fault(table, path, format!("it cannot be read: {error}")),
-    };
-    match std::fs::read_to_string(table.join(checkpoint_digest(version))) {
-        Ok(digest) if digest.trim() != hex::encode(Sha256::digest(&bytes)) => {
+fn check_checkpoint(
+    table: &Path,
+    path: &Path,
+    bytes: bytes::Bytes,
+    digest: Option<bytes::Bytes>,
+    found: &mut Checked,
+) {
+    match digest {
+        Some(digest) if digest.trim_ascii() != hex::encode(Sha256::digest(&bytes)).as_bytes() => {
             found.fault(table, path, "its bytes are not those that were written: delete it, or restore it");
         }
-        Ok(_) => {}
+        Some(_) => {}
         // Written by another program: reading all of it is the best that can be done.
-        Err(_) => {
-            let rows = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|builder| builder.build());
+        None => {
+            let rows = ParquetRecordBatchReaderBuilder::try_new(bytes)
+                .and_then(ParquetRecordBatchReaderBuilder::build);
             let read = rows.map_err(|error| error.to_string()).and_then(|mut rows| {
                 rows.try_for_each(|batch| batch.map(|_| ())).map_err(|error| error.to_string())
             });
@@ -203,10 +233,10 @@ fn check_checkpoint(table: &Path, path: &Path, version: u64, found: &mut Checked
 }
 
 /// Reads a data file and counts the rows of each shard in it.
-fn check_file(entry: &FileEntry) -> Result<BTreeMap<Shard, u64>, Error> {
+fn check_file(reader: &Reader, entry: &FileEntry) -> Result<BTreeMap<Shard, u64>, Error> {
     let path: &PathBuf = &entry.path;
     let wrong = |what: String| Error::Damaged { path: path.clone(), what };
-    let bytes = read_checked(path)?;
+    let bytes = reader.read_checked(entry)?;
     if bytes.len() as u64 != entry.size {
         return Err(wrong(format!("it has {} bytes, the table says {}", bytes.len(), entry.size)));
     }

@@ -114,15 +114,14 @@ impl Store {
         let mut table = self.table.lock().await;
         self.refresh(&mut table).await?;
         let state = table.snapshot().map_err(log_error)?;
-        let found = match state.transaction_version(self.log.as_ref(), id).await {
-            Ok(found) => found,
+        let mut found = state.transaction_version(self.log.as_ref(), id).await;
+        if found.is_err() {
             // The checkpoint that the state was read from may have been cleaned up since.
-            Err(_) => {
-                table.load().await.map_err(log_error)?;
-                let state = table.snapshot().map_err(log_error)?;
-                state.transaction_version(self.log.as_ref(), id).await.map_err(log_error)?
-            }
-        };
+            table.load().await.map_err(log_error)?;
+            let state = table.snapshot().map_err(log_error)?;
+            found = state.transaction_version(self.log.as_ref(), id).await;
+        }
+        let found = found.map_err(log_error)?;
         let found = found.unwrap_or_default();
         // An entry that the head has yet to read overrides it.
         head.transactions.insert(id.to_owned(), found);
@@ -148,12 +147,11 @@ impl Store {
         let bytes = bytes::Bytes::from(seal::seal(&bytes));
         let put = self.log.write_commit_entry(version, CommitOrBytes::LogBytes(bytes.clone()), id).await;
         match put {
-            Ok(()) => {}
             Err(TransactionError::VersionAlreadyExists(_)) if !self.is_ours(version, id).await? => {
                 return Ok(None);
             }
             // An answer was lost on its way, and the repeated request found what the first one had put.
-            Err(TransactionError::VersionAlreadyExists(_)) => {}
+            Ok(()) | Err(TransactionError::VersionAlreadyExists(_)) => {}
             Err(cause) => {
                 if self.is_ours(version, id).await.unwrap_or(true) {
                     // INVARIANT L-3: visible, but not known to be durable, and a second fsync proves nothing.

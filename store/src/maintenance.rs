@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::fsck::checkpoint_digest;
 use crate::head::log_error;
 use crate::retention::Retention;
+use crate::s3::S3;
 use crate::store::Store;
 use deltalake::DeltaTable;
 use deltalake::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
@@ -16,7 +17,6 @@ use object_store::path::Path as ObjectPath;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{File, TryLockError};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a step waits for another process's to end.
@@ -46,6 +46,9 @@ pub struct Maintenance {
     pub scrub_every_seconds: u64,
     /// How long what was replaced stays readable: files, and versions of the table.
     pub history_seconds: u64,
+    /// The object store that has the table; on local disk without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3>,
     /// What is deleted when.
     pub retention: Retention,
 }
@@ -62,6 +65,7 @@ impl Default for Maintenance {
             vacuum_every_seconds: 600,
             scrub_every_seconds: 86_400,
             history_seconds: crate::store::HISTORY.as_secs(),
+            s3: None,
             retention: Retention::default(),
         }
     }
@@ -151,11 +155,14 @@ impl Store {
         struct Hint {
             version: u64,
         }
-        let path = self.options.path.join("_delta_log/_last_checkpoint");
-        match std::fs::read(&path) {
-            Ok(text) => Ok(serde_json::from_slice::<Hint>(&text).ok().map(|hint| hint.version)),
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(Error::io("read", Path::new(&path), cause)),
+        let hint = ObjectPath::from("_delta_log/_last_checkpoint");
+        match self.log.object_store(None).get(&hint).await {
+            Ok(found) => {
+                let text = found.bytes().await.map_err(Error::Objects)?;
+                Ok(serde_json::from_slice::<Hint>(&text).ok().map(|hint| hint.version))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(cause) => Err(Error::Objects(cause)),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::head::{Head, RACES_MAX, log_error};
 use crate::hold::{Held, Holds};
 use crate::retired::{Ranges, Retired, Run};
-use crate::rows::{conform, damaged, open_checked, without};
+use crate::rows::{Reader, conform, damaged, without};
 use crate::scan::unreadable;
 use crate::snapshot::FileEntry;
 use crate::store::Store;
@@ -119,9 +119,10 @@ impl Store {
                 let holds: Holds = self.document(&metadata).await?;
                 let (entry, policy, layout) = (entry.clone(), policy.clone(), Arc::clone(&layout));
                 let of = entry.clone();
-                let (rules, today) = (policy.clone(), now.day());
+                let (rules, today, reader) = (policy.clone(), now.day(), self.reader());
                 let judged =
-                    tokio::task::spawn_blocking(move || judge(&of, &rules, &holds, today, &layout)).await;
+                    tokio::task::spawn_blocking(move || judge(&reader, &of, &rules, &holds, today, &layout))
+                        .await;
                 let mut verdict = judged.map_err(|_| Error::Cancelled)??;
                 if verdict.deleted > 0 && !dry_run {
                     let rest = self.write_rest(&entry, verdict.rest.take()).await?;
@@ -178,7 +179,7 @@ impl Store {
                 continue;
             }
             let mut retired: Retired = self.document(&metadata).await?;
-            retired.add(&step.verdict.retired, self.run(step));
+            retired.add(&step.verdict.retired, run_of(step));
             let metadata = self.put_document(metadata, retired).await?;
             let metadata = metadata.add_config_key(APPEND_ONLY.into(), "true".into()).map_err(log_error)?;
             let now = milliseconds();
@@ -187,23 +188,11 @@ impl Store {
             let operation = DeltaOperation::Delete { predicate: Some("retention".into()) };
             let notes = [("ambitNote", note)];
             if self.put_entry(&mut head, actions, operation, Vec::new(), &notes).await?.is_some() {
+                self.uploaded(&new);
                 return Ok(true);
             }
         }
         Err(Error::Crowded)
-    }
-
-    fn run(&self, step: &Step<'_>) -> Run {
-        Run {
-            id: Uuid::now_v7().to_string(),
-            at: Timestamp::from_micros(milliseconds() * 1_000),
-            author: step.author.to_owned(),
-            policy: step.policy.clone(),
-            holds: step.holds.clone(),
-            file: step.entry.name.clone(),
-            rows: step.verdict.deleted,
-            tenants: step.verdict.tenants.clone(),
-        }
     }
 
     /// Opens the table for deletion, or closes it. `false` when another was first.
@@ -231,8 +220,22 @@ impl Store {
     }
 }
 
+fn run_of(step: &Step<'_>) -> Run {
+    Run {
+        id: Uuid::now_v7().to_string(),
+        at: Timestamp::from_micros(milliseconds() * 1_000),
+        author: step.author.to_owned(),
+        policy: step.policy.clone(),
+        holds: step.holds.clone(),
+        file: step.entry.name.clone(),
+        rows: step.verdict.deleted,
+        tenants: step.verdict.tenants.clone(),
+    }
+}
+
 /// Looks at every row of a file.
 fn judge(
+    reader: &Reader,
     entry: &FileEntry,
     policy: &Retention,
     holds: &Holds,
@@ -242,8 +245,8 @@ fn judge(
     let mut verdict =
         Verdict { retired: BTreeMap::new(), tenants: BTreeMap::new(), deleted: 0, held: 0, rest: None };
     let mut rest = Sorter::new(layout)?;
-    for batch in open_checked(&entry.path)?.reader {
-        let batch = conform(&batch.map_err(|cause| unreadable(&entry.path, cause))?, layout, &entry.path)?;
+    for batch in reader.open_checked(entry)?.reader {
+        let batch = conform(&batch.map_err(|cause| unreadable(&entry.path, &cause))?, layout, &entry.path)?;
         let expired = expired(&batch, entry, policy, holds, today, &mut verdict)?;
         let kept = filter_record_batch(&batch, &not(&expired)?)?;
         if kept.num_rows() > 0 {

@@ -3,13 +3,17 @@
 use crate::datafile::digest_in_name;
 use crate::error::Error;
 use crate::ranges::{ORDER_KEY, SHARDS_KEY};
+use crate::snapshot::FileEntry;
 use ambit_schemas::Shard;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
+use object_store::path::Path as ObjectPath;
+use object_store::{GetOptions, GetRange, ObjectStore};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::reader::ChunkReader;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -17,6 +21,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// Rows of one batch.
 const BATCH_ROWS: usize = 8_192;
@@ -24,6 +29,9 @@ const BATCH_ROWS: usize = 8_192;
 const BATCH_ROWS_LARGE: usize = 512;
 /// Uncompressed bytes from which a file counts as having large values.
 const LARGE_BYTES: i64 = 1 << 30;
+
+/// Bytes that are read from the end of an object for its footer; when it is longer, it is read again.
+const FOOTER_BYTES: u64 = 64 << 10;
 
 /// An open data file.
 pub(crate) struct Rows {
@@ -44,14 +52,6 @@ pub(crate) struct Footer {
 }
 
 impl Footer {
-    /// Reads the footer of a file.
-    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|cause| Error::io("open", path, cause))?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-            .map_err(|cause| Error::parquet("read", path, cause))?;
-        Self::of(reader.metadata(), path)
-    }
-
     pub(crate) fn of(metadata: &ParquetMetaData, path: &Path) -> Result<Self, Error> {
         let notes = metadata.file_metadata().key_value_metadata();
         let note = |key: &str| {
@@ -62,7 +62,7 @@ impl Footer {
             .map(|text| serde_json::from_str(&text))
             .transpose()
             .map_err(|_| damaged(path, "its footer does not say which leaves it holds"))?;
-        let raw: i64 = metadata.row_groups().iter().map(|group| group.total_byte_size()).sum();
+        let raw: i64 = metadata.row_groups().iter().map(RowGroupMetaData::total_byte_size).sum();
         Ok(Self {
             rows: metadata.file_metadata().num_rows().unsigned_abs(),
             raw_bytes: raw.unsigned_abs(),
@@ -85,25 +85,87 @@ pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Error {
     Error::Damaged { path: path.to_owned(), what: what.into() }
 }
 
-/// Opens a file for reading row by row.
-pub(crate) fn open(path: &Path) -> Result<Rows, Error> {
-    let file = File::open(path).map_err(|cause| Error::io("open", path, cause))?;
-    begin(file, path)
+/// Reads data files, wherever they are. Blocks.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    remote: Option<(Arc<dyn ObjectStore>, Handle)>,
 }
 
-/// Reads a file whole and compares it with the digest in its name, so that what is damaged goes no further.
-pub(crate) fn open_checked(path: &Path) -> Result<Rows, Error> {
-    begin(read_checked(path)?, path)
-}
+impl Reader {
+    pub(crate) fn new(remote: Option<(Arc<dyn ObjectStore>, Handle)>) -> Self {
+        Self { remote }
+    }
 
-pub(crate) fn read_checked(path: &Path) -> Result<Bytes, Error> {
-    let bytes = std::fs::read(path).map_err(|cause| Error::io("read", path, cause))?;
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    match digest_in_name(name) {
-        Some(digest) if hex::encode(Sha256::digest(&bytes)) != digest => {
-            Err(damaged(path, "its bytes are not those that were committed: restore the file from a copy"))
+    /// What the footer of a file says.
+    pub(crate) fn footer(&self, entry: &FileEntry) -> Result<Footer, Error> {
+        let path = &entry.path;
+        if self.remote.is_some() {
+            let tail = self.fetch(entry, Some(FOOTER_BYTES))?;
+            let mut reader = ParquetMetaDataReader::new();
+            let parsed = match reader.try_parse_sized(&tail, entry.size) {
+                Err(ParquetError::NeedMoreData(needed)) => {
+                    let longer = self.fetch(entry, Some(needed as u64))?;
+                    reader.try_parse_sized(&longer, entry.size)
+                }
+                parsed => parsed,
+            };
+            let metadata = parsed.and_then(|()| reader.finish());
+            return Footer::of(&metadata.map_err(|cause| Error::parquet("read", path, cause))?, path);
         }
-        _ => Ok(bytes.into()),
+        let file = File::open(path).map_err(|cause| Error::io("open", path, cause))?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+            .map_err(|cause| Error::parquet("read", path, cause))?;
+        Footer::of(reader.metadata(), path)
+    }
+
+    /// Opens a file for reading row by row.
+    pub(crate) fn open(&self, entry: &FileEntry) -> Result<Rows, Error> {
+        if self.remote.is_some() {
+            return begin(self.fetch(entry, None)?, &entry.path);
+        }
+        let file = File::open(&entry.path).map_err(|cause| Error::io("open", &entry.path, cause))?;
+        begin(file, &entry.path)
+    }
+
+    /// Opens a file that has been read whole and compared with the digest in its name, so that what is damaged goes no
+    /// further.
+    pub(crate) fn open_checked(&self, entry: &FileEntry) -> Result<Rows, Error> {
+        begin(self.read_checked(entry)?, &entry.path)
+    }
+
+    /// Reads a file whole and compares it with the digest in its name.
+    pub(crate) fn read_checked(&self, entry: &FileEntry) -> Result<Bytes, Error> {
+        let bytes = self.fetch(entry, None)?;
+        let name = entry.name.rsplit('/').next().unwrap_or_default();
+        match digest_in_name(name) {
+            Some(digest) if hex::encode(Sha256::digest(&bytes)) != digest => Err(damaged(
+                &entry.path,
+                "its bytes are not those that were committed: restore the file from a copy",
+            )),
+            _ => Ok(bytes),
+        }
+    }
+
+    /// The bytes of a file, or so many from its end.
+    fn fetch(&self, entry: &FileEntry, last: Option<u64>) -> Result<Bytes, Error> {
+        let Some((objects, runtime)) = &self.remote else {
+            let bytes = std::fs::read(&entry.path);
+            return bytes.map(Bytes::from).map_err(|cause| Error::io("read", &entry.path, cause));
+        };
+        let range = last.map(|bytes| GetRange::Suffix(bytes.min(entry.size)));
+        let location = ObjectPath::from(entry.name.as_str());
+        runtime
+            .block_on(async {
+                let found =
+                    objects.get_opts(&location, GetOptions { range, ..GetOptions::default() }).await?;
+                found.bytes().await
+            })
+            .map_err(|cause| match cause {
+                object_store::Error::NotFound { .. } => {
+                    Error::io("read", &entry.path, io::ErrorKind::NotFound.into())
+                }
+                cause => Error::Objects(cause),
+            })
     }
 }
 

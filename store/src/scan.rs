@@ -7,8 +7,8 @@
 
 use crate::error::Error;
 use crate::layout::file_schema;
-use crate::rows::{Footer, conform, is_absent, open};
-use crate::snapshot::Snapshot;
+use crate::rows::{Reader, conform, is_absent};
+use crate::snapshot::{FileEntry, Snapshot};
 use crate::store::Store;
 use ambit_schemas::Shard;
 use ambit_schemas::columns::names;
@@ -16,7 +16,7 @@ use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{filter_record_batch, interleave_record_batch};
 use arrow::datatypes::{Int32Type, Int64Type};
 use futures::stream::{self, Stream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -28,11 +28,10 @@ const ORDERED_ROWS: usize = 1_024;
 const RESTARTS_MAX: u32 = 8;
 
 /// A file that holds leaves of the shard.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Piece {
     first: u64,
     last: u64,
-    path: PathBuf,
+    entry: FileEntry,
     by_leaf: bool,
 }
 
@@ -102,11 +101,12 @@ impl Scan {
     async fn begin(&mut self) -> Result<(), Error> {
         let snapshot = self.store.snapshot().await?;
         let (shard, from_leaf) = (self.shard, self.next_leaf);
-        let listed = tokio::task::spawn_blocking(move || pieces(&snapshot, shard, from_leaf)).await;
+        let (reader, files) = (self.store.reader(), self.store.reader());
+        let listed = tokio::task::spawn_blocking(move || pieces(&files, &snapshot, shard, from_leaf)).await;
         let pieces = listed.map_err(|_| Error::Cancelled)??;
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
         let reading = tokio::task::spawn_blocking(move || {
-            let mut reading = Reading { shard, from_leaf, sender };
+            let mut reading = Reading { shard, from_leaf, reader, sender };
             if let Err(error) = reading.run(&pieces) {
                 // When nobody listens any more, nobody needs the error.
                 drop(reading.sender.blocking_send(Err(error)));
@@ -123,24 +123,25 @@ fn last_leaf(batch: &RecordBatch) -> Option<u64> {
 }
 
 /// Files that hold leaves of the shard from `from_leaf` on, in order. Each file says in its footer what it holds.
-fn pieces(snapshot: &Snapshot, shard: Shard, from_leaf: u64) -> Result<Vec<Piece>, Error> {
+fn pieces(reader: &Reader, snapshot: &Snapshot, shard: Shard, from_leaf: u64) -> Result<Vec<Piece>, Error> {
     let mut pieces = Vec::new();
     for entry in &snapshot.files {
         if entry.leaf_index.is_some_and(|(_, last)| last < from_leaf) {
             continue;
         }
-        let footer = Footer::read(&entry.path)?;
+        let footer = reader.footer(entry)?;
         if let Some((first, last)) = footer.range_of(shard).filter(|(_, last)| *last >= from_leaf) {
-            pieces.push(Piece { first, last, path: entry.path.clone(), by_leaf: footer.by_leaf });
+            pieces.push(Piece { first, last, entry: entry.clone(), by_leaf: footer.by_leaf });
         }
     }
-    pieces.sort();
+    pieces.sort_by_key(|piece| (piece.first, piece.last));
     Ok(pieces)
 }
 
 struct Reading {
     shard: Shard,
     from_leaf: u64,
+    reader: Reader,
     sender: mpsc::Sender<Result<RecordBatch, Error>>,
 }
 
@@ -150,10 +151,10 @@ impl Reading {
         for (index, piece) in pieces.iter().enumerate() {
             let next_first = pieces.get(index + 1).map_or(u64::MAX, |next| next.first);
             if pool.rows.is_empty() && piece.by_leaf && piece.last < next_first {
-                self.stream(&piece.path)?;
+                self.stream(&piece.entry)?;
             } else {
-                self.load(&piece.path, &mut pool)?;
-                for batch in pool.below(next_first)? {
+                self.load(&piece.entry, &mut pool)?;
+                for batch in pool.below(next_first) {
                     self.send(batch?);
                 }
             }
@@ -161,7 +162,7 @@ impl Reading {
                 return Ok(());
             }
         }
-        for batch in pool.below(u64::MAX)? {
+        for batch in pool.below(u64::MAX) {
             self.send(batch?);
         }
         Ok(())
@@ -172,11 +173,12 @@ impl Reading {
         drop(self.sender.blocking_send(Ok(batch)));
     }
 
-    fn stream(&self, path: &Path) -> Result<(), Error> {
+    fn stream(&self, entry: &FileEntry) -> Result<(), Error> {
+        let path = &entry.path;
         let layout = file_schema();
-        for batch in open(path)?.reader {
+        for batch in self.reader.open(entry)?.reader {
             let batch =
-                conform(&self.filter(&batch.map_err(|cause| unreadable(path, cause))?)?, &layout, path)?;
+                conform(&self.filter(&batch.map_err(|cause| unreadable(path, &cause))?)?, &layout, path)?;
             if batch.num_rows() > 0 && self.sender.blocking_send(Ok(batch)).is_err() {
                 return Ok(());
             }
@@ -184,10 +186,11 @@ impl Reading {
         Ok(())
     }
 
-    fn load(&self, path: &Path, pool: &mut Pool) -> Result<(), Error> {
+    fn load(&self, entry: &FileEntry, pool: &mut Pool) -> Result<(), Error> {
+        let path = &entry.path;
         let layout = file_schema();
-        for batch in open(path)?.reader {
-            let batch = self.filter(&batch.map_err(|cause| unreadable(path, cause))?)?;
+        for batch in self.reader.open(entry)?.reader {
+            let batch = self.filter(&batch.map_err(|cause| unreadable(path, &cause))?)?;
             pool.add(conform(&batch, &layout, path)?);
         }
         Ok(())
@@ -215,7 +218,7 @@ impl Reading {
     }
 }
 
-pub(crate) fn unreadable(path: &Path, cause: arrow::error::ArrowError) -> Error {
+pub(crate) fn unreadable(path: &Path, cause: &arrow::error::ArrowError) -> Error {
     Error::Damaged { path: path.to_owned(), what: cause.to_string() }
 }
 
@@ -239,20 +242,20 @@ impl Pool {
     }
 
     /// Takes out, in order, the rows of all leaves below a bound: no file that is still to come holds any of them.
-    fn below(&mut self, bound: u64) -> Result<impl Iterator<Item = Result<RecordBatch, Error>>, Error> {
+    fn below(&mut self, bound: u64) -> impl Iterator<Item = Result<RecordBatch, Error>> + use<> {
         self.rows.sort_unstable();
         let rest = self.rows.split_off(self.rows.partition_point(|(leaf, ..)| *leaf < bound));
         let ready = std::mem::replace(&mut self.rows, rest);
         let batches =
             if self.rows.is_empty() { std::mem::take(&mut self.batches) } else { self.batches.clone() };
         let mut at = 0;
-        Ok(std::iter::from_fn(move || {
+        std::iter::from_fn(move || {
             let chunk =
                 ready.get(at..ready.len().min(at + ORDERED_ROWS)).filter(|chunk| !chunk.is_empty())?;
             at += chunk.len();
             let all: Vec<&RecordBatch> = batches.iter().collect();
             let picks: Vec<(usize, usize)> = chunk.iter().map(|(_, batch, row)| (*batch, *row)).collect();
             Some(interleave_record_batch(&all, &picks).map_err(Error::from))
-        }))
+        })
     }
 }

@@ -5,6 +5,8 @@ use crate::disk::{Disk, Files, RealDisk};
 use crate::durable::DurableStore;
 use crate::error::Error;
 use crate::head::{Head, log_error};
+use crate::rows::Reader;
+use crate::s3::{S3, check_condition};
 use crate::snapshot::{FileEntry, Snapshot};
 use crate::writer::Writer;
 use ambit_schemas::Shard;
@@ -15,11 +17,14 @@ use deltalake::logstore::LogStoreRef;
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::SaveMode;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError, TableProperty};
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, PutMode};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use url::Url;
 
@@ -39,12 +44,14 @@ pub struct Options {
     /// How long versions, and files that newer versions no longer have, stay readable. Longer than the longest
     /// question, and than a writer may be stopped between writing a file and committing it.
     pub history: Duration,
+    /// The object store that has the table; then `path` only holds files on their way there.
+    pub s3: Option<S3>,
 }
 
 impl Options {
     /// A durable table in that directory.
     pub const fn durable(path: PathBuf) -> Self {
-        Self { path, fsync: true, history: HISTORY }
+        Self { path, fsync: true, history: HISTORY, s3: None }
     }
 }
 
@@ -81,19 +88,30 @@ impl Store {
 
     /// Opens the table, or creates it, on another disk than the operating system's.
     pub async fn open_on(options: Options, disk: Arc<dyn Disk>) -> Result<Self, Error> {
-        let files = Files::new(disk, options.fsync);
+        // What only waits to be put into the object store need not outlast a power cut.
+        let files = Files::new(disk, options.fsync && options.s3.is_none());
         let path =
             std::path::absolute(&options.path).map_err(|cause| Error::io("resolve", &options.path, cause))?;
         files.create_dir(&path).map_err(|cause| Error::io("create", &path, cause))?;
         let options = Options { path: path.clone(), ..options };
         let open = |cause: DeltaTableError| Error::Open { path: path.clone(), cause: Box::new(cause) };
-        let url = Url::from_directory_path(&path)
-            .map_err(|()| open(DeltaTableError::InvalidTableLocation(path.display().to_string())))?;
-        let builder = DeltaTableBuilder::from_url(url.clone())
-            .map_err(open)?
-            .with_storage_backend(Arc::new(DurableStore::new(files.clone())), url);
+        let (url, backend): (Url, Arc<dyn ObjectStore>) = match &options.s3 {
+            Some(s3) => (s3.table_url(), s3.connect()?),
+            None => {
+                let url = Url::from_directory_path(&path)
+                    .map_err(|()| open(DeltaTableError::InvalidTableLocation(path.display().to_string())))?;
+                (url, Arc::new(DurableStore::new(files.clone())))
+            }
+        };
+        crate::s3::register();
+        let builder =
+            DeltaTableBuilder::from_url(url.clone()).map_err(open)?.with_storage_backend(backend, url);
         let mut table = builder.build().map_err(open)?;
-        if path.join("_delta_log").is_dir() && table.verify_deltatable_existence().await.map_err(open)? {
+        if options.s3.is_some() {
+            check_condition(table.log_store().object_store(None).as_ref()).await?;
+        }
+        let may_exist = options.s3.is_some() || path.join("_delta_log").is_dir();
+        if may_exist && table.verify_deltatable_existence().await.map_err(open)? {
             table.load().await.map_err(open)?;
         } else {
             table = create(&table, options.history).await.map_err(open)?;
@@ -114,6 +132,9 @@ impl Store {
 
     /// Entries that a dead process has linked but not synced become durable. INVARIANT L-3
     fn sync_log(&self) -> Result<(), Error> {
+        if self.options.s3.is_some() {
+            return Ok(());
+        }
         let dir = self.options.path.join("_delta_log");
         self.files.create_dir(&dir).map_err(|cause| Error::io("create", &dir, cause))?;
         self.files.sync_dir(&dir).map_err(|cause| Error::io("fsync", &dir, cause))
@@ -152,7 +173,7 @@ impl Store {
         }
         let state = table.snapshot().map_err(log_error)?;
         let mut files: Vec<FileEntry> =
-            state.log_data().iter().map(|view| FileEntry::new(&self.options.path, &view)).collect();
+            state.log_data().iter().map(|view| FileEntry::new(&self.root(), &view)).collect();
         files.sort_by(|a, b| a.name.rsplit('/').next().cmp(&b.name.rsplit('/').next()));
         let fresh = Arc::new(Snapshot { version, files });
         *self.listed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&fresh);
@@ -174,9 +195,54 @@ impl Store {
         Ok(())
     }
 
-    /// Data files that lie on this machine only become readable for everybody. On local disk they are.
-    pub(crate) async fn upload(&self, _files: &[DataFile]) -> Result<(), Error> {
+    /// What the paths of files begin with: the directory, or the object store's address.
+    fn root(&self) -> PathBuf {
+        match &self.options.s3 {
+            Some(s3) => PathBuf::from(s3.table_url().as_str().trim_end_matches('/')),
+            None => self.options.path.clone(),
+        }
+    }
+
+    /// The object store that has the table, with its address, when it is not on local disk: paths of files are
+    /// addresses then.
+    pub fn remote(&self) -> Option<(Url, Arc<dyn ObjectStore>)> {
+        let s3 = self.options.s3.as_ref()?;
+        Some((s3.table_url(), self.log.root_object_store(None)))
+    }
+
+    /// Reads data files, on a thread that may block.
+    pub(crate) fn reader(&self) -> Reader {
+        let remote = self.options.s3.as_ref().map(|_| (self.log.object_store(None), Handle::current()));
+        Reader::new(remote)
+    }
+
+    /// Puts data files that lie on this machine into the object store, where they are durable. On local disk they are.
+    /// INVARIANT L-3
+    pub(crate) async fn upload(&self, files: &[DataFile]) -> Result<(), Error> {
+        if self.options.s3.is_none() {
+            return Ok(());
+        }
+        let objects = self.log.object_store(None);
+        for file in files {
+            let bytes =
+                tokio::fs::read(&file.path).await.map_err(|cause| Error::io("read", &file.path, cause))?;
+            let location = ObjectPath::from(file.name.as_str());
+            match objects.put_opts(&location, bytes.into(), PutMode::Create.into()).await {
+                // The name has the digest: it is the same file, put by a try that did not end well.
+                Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
+                Err(cause) => return Err(Error::Objects(cause)),
+            }
+        }
         Ok(())
+    }
+
+    /// Forgets the local copies of files that are in the object store.
+    pub(crate) fn uploaded(&self, files: &[DataFile]) {
+        for file in files.iter().filter(|_| self.options.s3.is_some()) {
+            if let Err(error) = self.files.remove(&file.path) {
+                tracing::debug!(%error, "a file that was put into the object store stays here too");
+            }
+        }
     }
 }
 

@@ -107,6 +107,30 @@ async fn commits_stay_quick_and_checkpoints_are_written() {
     assert_eq!(offsets(&open(dir.path()).await, shard(0), 100).await.len(), 20);
 }
 
+// The short form of `examples/commit_latency.rs`: what a commit costs does not depend on how large the table is.
+#[tokio::test]
+async fn a_commit_costs_the_same_whatever_the_number_of_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let mut latencies = Vec::new();
+    for offset in 0..400 {
+        let files = write(&store, shard(0), offset..offset + 1, NOON);
+        let started = std::time::Instant::now();
+        store.commit(files, &[step(shard(0), offset, offset + 1)]).await.unwrap();
+        latencies.push(started.elapsed());
+    }
+    let median = |part: &[std::time::Duration]| {
+        let mut sorted = part.to_vec();
+        sorted.sort_unstable();
+        sorted[sorted.len() / 2]
+    };
+    let (early, late) = (median(&latencies[10..60]), median(&latencies[350..]));
+    assert!(
+        late < early * 3 + std::time::Duration::from_millis(5),
+        "{early:?} at first, {late:?} with 400 files"
+    );
+}
+
 #[tokio::test]
 async fn a_table_of_another_layout_is_refused_with_the_column() {
     let dir = tempfile::tempdir().unwrap();

@@ -21,3 +21,4 @@ mod evolution;
 mod power;
 mod readers;
 mod retention;
+mod s3;

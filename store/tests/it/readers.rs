@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Sets the readers up, or says why they cannot be had.
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let output = Command::new(root.join("tests/readers/venv.sh")).output().expect("the set-up script runs");
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
