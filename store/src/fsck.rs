@@ -143,9 +143,9 @@ async fn check_log(objects: &dyn ObjectStore, table: &Path, found: &mut Checked)
             continue;
         }
         if entry {
-            entries.push(version)
+            entries.push(version);
         } else {
-            checkpoints.push(version)
+            checkpoints.push(version);
         }
         match fetch(objects, meta.location.as_ref()).await {
             Ok(bytes) if entry => check_entry(table, &path, &bytes, found),

@@ -160,11 +160,11 @@ impl Reader {
                     objects.get_opts(&location, GetOptions { range, ..GetOptions::default() }).await?;
                 found.bytes().await
             })
-            .map_err(|cause| match cause {
-                object_store::Error::NotFound { .. } => {
-                    Error::io("read", &entry.path, io::ErrorKind::NotFound.into())
+            .map_err(|cause| {
+                if matches!(cause, object_store::Error::NotFound { .. }) {
+                    return Error::io("read", &entry.path, io::ErrorKind::NotFound.into());
                 }
-                cause => Error::Objects(cause),
+                Error::Objects(cause)
             })
     }
 }

@@ -95,13 +95,12 @@ impl Store {
         files.create_dir(&path).map_err(|cause| Error::io("create", &path, cause))?;
         let options = Options { path: path.clone(), ..options };
         let open = |cause: DeltaTableError| Error::Open { path: path.clone(), cause: Box::new(cause) };
-        let (url, backend): (Url, Arc<dyn ObjectStore>) = match &options.s3 {
-            Some(s3) => (s3.table_url(), s3.connect()?),
-            None => {
-                let url = Url::from_directory_path(&path)
-                    .map_err(|()| open(DeltaTableError::InvalidTableLocation(path.display().to_string())))?;
-                (url, Arc::new(DurableStore::new(files.clone())))
-            }
+        let (url, backend): (Url, Arc<dyn ObjectStore>) = if let Some(s3) = &options.s3 {
+            (s3.table_url(), s3.connect()?)
+        } else {
+            let url = Url::from_directory_path(&path)
+                .map_err(|()| open(DeltaTableError::InvalidTableLocation(path.display().to_string())))?;
+            (url, Arc::new(DurableStore::new(files.clone())))
         };
         crate::s3::register();
         let builder =
