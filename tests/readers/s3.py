@@ -11,7 +11,7 @@ import threading
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-inner = DomainDispatcherApplication(create_backend_app, service="s3")
+inner = DomainDispatcherApplication(create_backend_app)
 
 
 def application(environ, start_response):

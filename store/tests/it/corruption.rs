@@ -91,7 +91,7 @@ async fn faults_every_damaged_file_is_found_and_named() {
                 0 | 1 => bytes[at] ^= 1 << random.below(8),
                 2 => bytes.truncate(at),
                 _ if data => {
-                    bytes = std::fs::read(active.iter().find(|other| **other != path).unwrap()).unwrap()
+                    bytes = std::fs::read(active.iter().find(|other| **other != path).unwrap()).unwrap();
                 }
                 _ => bytes.insert(at, b' '),
             }

@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::string_slice,
     clippy::too_many_lines,
     missing_docs,
     missing_debug_implementations,

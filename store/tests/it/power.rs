@@ -230,8 +230,7 @@ async fn record(root: &Path, fsync: bool) -> Vec<Op> {
             store.checkpoint(1).await.unwrap().unwrap();
         }
     }
-    let ops = disk.0.lock().unwrap().ops.clone();
-    ops
+    disk.0.lock().unwrap().ops.clone()
 }
 
 /// Opens what is left after a cut. The error says what is wrong.

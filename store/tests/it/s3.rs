@@ -41,7 +41,7 @@ impl Server {
     }
 
     /// A bucket of its own; `path` is where files wait on this machine.
-    async fn options(&self, path: &Path, prefix: &str) -> Options {
+    fn options(&self, path: &Path, prefix: &str) -> Options {
         let credentials = path.join("credentials");
         std::fs::write(&credentials, "aws_access_key_id = test\naws_secret_access_key = test\n").unwrap();
         let made = Command::new(python().unwrap())
@@ -64,7 +64,7 @@ impl Server {
 async fn a_table_lives_in_an_object_store() {
     let Some(server) = Server::start("careful") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let options = server.options(dir.path(), "some/table").await;
+    let options = server.options(dir.path(), "some/table");
     let store = Store::open(options.clone()).await.unwrap();
     for round in 0..6_u64 {
         let (from, to) = (round * 5, round * 5 + 5);
@@ -95,7 +95,7 @@ async fn a_table_lives_in_an_object_store() {
 async fn of_writers_that_race_in_an_object_store_exactly_one_commits() {
     let Some(server) = Server::start("careful") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let options = server.options(dir.path(), "race").await;
+    let options = server.options(dir.path(), "race");
     let first = Store::open(options.clone()).await.unwrap();
     for round in 0..5_u64 {
         let mut racers = tokio::task::JoinSet::new();
@@ -138,7 +138,7 @@ async fn of_writers_that_race_in_an_object_store_exactly_one_commits() {
 async fn an_object_store_that_ignores_conditions_is_refused() {
     let Some(server) = Server::start("careless") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let options = server.options(dir.path(), "careless").await;
+    let options = server.options(dir.path(), "careless");
     let refused = Store::open(options).await.unwrap_err();
     assert!(matches!(&refused, Error::Refused(what) if what.contains("If-None-Match")), "{refused}");
 }
