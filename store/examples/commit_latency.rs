@@ -1,4 +1,4 @@
-//! Commit latency as the table grows: `cargo run -p ambit-store -p ambit-stack --example commit_latency -- 10000`
+//! Commit latency as the table grows: `cargo run -p ambit-store --example commit_latency -- 10000`
 //!
 //! Commits one small file after the other, with compaction, checkpoints, clean-up and vacuum beside it as in the ingest
 //! role, and prints percentiles for every tenth of the run. fsync is on.
