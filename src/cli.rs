@@ -52,6 +52,9 @@ pub enum Command {
     Search(SearchArgs),
     /// Check the store against the ledger's signed checkpoints. Exit code 0: intact, 1: could not check, 2: broken.
     Verify(VerifyArgs),
+    /// Look after the table: compaction, vacuum, retention, legal holds, checking for damage.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -188,6 +191,89 @@ pub struct VerifyArgs {
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `ambit store`.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Merge small files, write a checkpoint of the log. Safe beside a running Ambit.
+    Compact {
+        /// Merge the files of the current day too, whatever their number.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Delete files that no version of the table has any more that can still be read.
+    Vacuum {
+        /// Only count them.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Delete rows whose time is over by `[store.retention]`, unless a legal hold covers them.
+    Retain {
+        /// Only count them.
+        #[arg(long)]
+        dry_run: bool,
+        /// Who orders it; stands in the table's log.
+        #[arg(long, value_name = "NAME")]
+        author: String,
+    },
+    /// Read the whole table and name every file that is not what was committed. Exit code 0: sound, 2: damaged.
+    Fsck {
+        /// Print the report as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Place, release and list legal holds.
+    #[command(subcommand)]
+    Hold(HoldCommand),
+}
+
+/// `ambit store hold`.
+#[derive(Debug, Subcommand)]
+pub enum HoldCommand {
+    /// Keep rows whatever retention says. Without `--tenant`, `--agent`, `--task` or times it covers every row.
+    Place(PlaceHoldArgs),
+    /// Let go of what a hold covers. Its record stays.
+    Release {
+        /// The hold.
+        id: String,
+        /// Who releases it.
+        #[arg(long, value_name = "NAME")]
+        author: String,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Print all holds as JSON, released ones among them.
+    List,
+}
+
+/// `ambit store hold place`.
+#[derive(Debug, Args)]
+pub struct PlaceHoldArgs {
+    /// Its name.
+    pub id: String,
+    /// Who places it.
+    #[arg(long, value_name = "NAME")]
+    pub author: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Rows of this tenant.
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// Rows of this agent.
+    #[arg(long)]
+    pub agent: Option<String>,
+    /// Rows of this root task and everything below it.
+    #[arg(long)]
+    pub task: Option<String>,
+    /// Rows recorded not before this time (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Rows recorded before this time (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
 }
 
 /// `ambit config`.

@@ -8,13 +8,15 @@
 use crate::error::Error;
 use crate::keeper::origin;
 use ambit_ledger::{CheckpointKey, FsTiles, LeafHash, PublishedTree, TreeVerifier, leaf_hash};
-use ambit_schemas::columns::{PARTITION_COLUMN, Row, RowBuilder, Stored, record_at};
+use ambit_schemas::columns::{PARTITION_COLUMN, Row, RowBuilder, Stored, names, record_at};
 use ambit_schemas::record::leaf_bytes;
-use ambit_schemas::{Shard, decode};
-use ambit_store::Store;
-use arrow::array::{Array, RecordBatch};
+use ambit_schemas::{Shard, Timestamp, decode};
+use ambit_store::{Ranges, Store};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 use futures::StreamExt;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What is wrong with a shard: the first thing found.
@@ -37,6 +39,8 @@ pub struct ShardReport {
     pub shard: String,
     /// Rows that were read.
     pub rows: u64,
+    /// Leaves whose rows retention has deleted; their hashes are the ledger's.
+    pub retired: u64,
     /// Leaves under the newest signed checkpoint.
     pub signed: u64,
     /// The root that was signed, hexadecimal.
@@ -61,7 +65,10 @@ pub async fn verify_shard(
     shard: Shard,
     mut progress: impl FnMut(u64),
 ) -> Result<ShardReport, Error> {
-    let mut report = ShardReport { shard: shard.to_string(), rows: 0, signed: 0, root: None, fault: None };
+    let mut report =
+        ShardReport { shard: shard.to_string(), rows: 0, retired: 0, signed: 0, root: None, fault: None };
+    let tolerated =
+        Tolerated { retired: store.retired().await?.of(shard), columns_since: store.columns_since().await? };
     let tiles = FsTiles::new(ledger_dir.join(shard.topic.name()).join(shard.partition.to_string()));
     let tree = match PublishedTree::open(origin(log_name, shard)?, tiles, key) {
         Ok(tree) => tree,
@@ -80,11 +87,16 @@ pub async fn verify_shard(
     while let Some(batch) = rows.next().await {
         let batch = batch?;
         for row in 0..batch.num_rows() {
-            let leaf_index = report.rows;
+            let here = leaf_at(&batch, row).unwrap_or(report.rows + report.retired);
+            if let Err(fault) = let_go(&mut report, &tolerated, here, &mut stored_leaves, &mut verifier) {
+                report.fault = Some(fault);
+                return Ok(report);
+            }
+            let leaf_index = report.rows + report.retired;
             let in_tile = if leaf_index < report.signed { stored_leaves.next() } else { None };
             let checked = match in_tile.transpose() {
                 Err(error) => Err(fault_of_ledger(&error)),
-                Ok(in_tile) => check_row(&batch, row, leaf_index, in_tile),
+                Ok(in_tile) => check_row(&batch, row, leaf_index, in_tile, &tolerated),
             };
             let pushed = checked.and_then(|leaf| {
                 let wrong = |error: ambit_ledger::LedgerError| fault(leaf_index, None, error.to_string());
@@ -98,15 +110,58 @@ pub async fn verify_shard(
         }
         progress(report.rows);
     }
-    if report.rows < report.signed {
-        let what = format!("the ledger has signed {} leaves, the store holds {}", report.signed, report.rows);
-        report.fault = Some(fault(report.rows, None, what));
+    let end = report.signed;
+    if let Err(fault) = let_go(&mut report, &tolerated, end, &mut stored_leaves, &mut verifier) {
+        report.fault = Some(fault);
+        return Ok(report);
+    }
+    let held = report.rows + report.retired;
+    if held < report.signed {
+        let what = format!("the ledger has signed {} leaves, the store holds {held}", report.signed);
+        report.fault = Some(fault(held, None, what));
     } else if let Err(error) = verifier.finish() {
         report.fault = Some(fault(report.signed, None, error.to_string()));
     } else if let Err(error) = tree.check_tiles() {
         report.fault = Some(fault_of_ledger(&error));
     }
     Ok(report)
+}
+
+/// What may be missing without being a fault.
+struct Tolerated {
+    /// Leaves whose rows retention has deleted.
+    retired: Ranges,
+    /// Since when columns that were added later are filled.
+    columns_since: BTreeMap<String, Timestamp>,
+}
+
+fn leaf_at(batch: &RecordBatch, row: usize) -> Option<u64> {
+    let leaves = batch.column_by_name(names::LEAF_INDEX)?.as_primitive_opt::<Int64Type>()?;
+    (row < leaves.len()).then(|| leaves.value(row).cast_unsigned())
+}
+
+/// Passes over leaves up to `until` whose rows were deleted by retention: the ledger's own hashes stand for them, so
+/// the root over all leaves is still the one that was signed.
+fn let_go(
+    report: &mut ShardReport,
+    tolerated: &Tolerated,
+    until: u64,
+    in_tiles: &mut impl Iterator<Item = Result<LeafHash, ambit_ledger::LedgerError>>,
+    verifier: &mut TreeVerifier,
+) -> Result<(), Fault> {
+    loop {
+        let next = report.rows + report.retired;
+        if next >= until.min(report.signed) || tolerated.retired.last_from(next).is_none() {
+            return Ok(());
+        }
+        let leaf = match in_tiles.next() {
+            Some(Ok(leaf)) => leaf,
+            Some(Err(error)) => return Err(fault_of_ledger(&error)),
+            None => return Ok(()),
+        };
+        verifier.push(leaf).map_err(|error| fault(next, None, error.to_string()))?;
+        report.retired += 1;
+    }
 }
 
 fn fault(leaf_index: u64, stored: Option<&Stored>, what: String) -> Fault {
@@ -125,6 +180,7 @@ fn check_row(
     row: usize,
     leaf_index: u64,
     in_tile: Option<LeafHash>,
+    tolerated: &Tolerated,
 ) -> Result<LeafHash, Fault> {
     let stored = record_at(batch, row).map_err(|error| fault(leaf_index, None, error.to_string()))?;
     let wrong = |what: String| Err(fault(leaf_index, Some(&stored), what));
@@ -142,7 +198,7 @@ fn check_row(
     if in_tile.is_some_and(|in_tile| in_tile != leaf) {
         return wrong("the record is not the one that was signed: row and hash were changed".into());
     }
-    match derived_column_that_differs(batch, row, &stored, leaf) {
+    match derived_column_that_differs(batch, row, &stored, leaf, tolerated) {
         Some(column) => wrong(format!("column `{column}` does not say what the record says: it was changed")),
         None => Ok(leaf),
     }
@@ -154,6 +210,7 @@ fn derived_column_that_differs(
     row: usize,
     stored: &Stored,
     leaf: LeafHash,
+    tolerated: &Tolerated,
 ) -> Option<String> {
     let decoded = decode(&stored.record);
     let mut builder = RowBuilder::new(1);
@@ -170,9 +227,13 @@ fn derived_column_that_differs(
         let (Some(left), Some(right)) = (batch.column_by_name(name), again.column_by_name(name)) else {
             return true;
         };
+        let since = tolerated.columns_since.get(name);
+        if left.is_null(row) && since.is_some_and(|since| stored.recorded_at < *since) {
+            return false;
+        }
         left.slice(row, 1).to_data() != right.to_data()
     };
     let schema = again.schema();
-    let mut names = schema.fields().iter().map(|field| field.name().as_str());
-    names.find(|name| *name != PARTITION_COLUMN && differs(name)).map(str::to_owned)
+    let mut columns = schema.fields().iter().map(|field| field.name().as_str());
+    columns.find(|name| *name != PARTITION_COLUMN && differs(name)).map(str::to_owned)
 }

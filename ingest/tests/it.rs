@@ -211,3 +211,36 @@ async fn rows_that_are_gone_are_missed() {
     let report = verify_shard(&empty, &fixture.ledgers.dir, LOG, key, SHARD, |_| ()).await.unwrap();
     assert!(report.fault.unwrap().what.contains("the store holds 0"));
 }
+
+#[tokio::test]
+async fn proofs_survive_compaction_and_retention_is_told_from_loss() {
+    let fixture = Fixture::new().await;
+    let now = Timestamp::from_micros(1_795_683_601_000_000 + 10 * 86_400_000_000);
+    fixture.store.compact(&ambit_store::Maintenance::default(), i32::MAX, true).await.unwrap();
+    assert!(fixture.verify().await.intact());
+    let covers = ambit_store::Cover { agent: Some("agent-3".into()), ..ambit_store::Cover::default() };
+    let hold = ambit_store::Hold {
+        id: "h".into(),
+        reason: "test".into(),
+        author: "test".into(),
+        placed_at: now,
+        covers,
+        released: None,
+    };
+    fixture.store.place_hold(hold).await.unwrap();
+    let policy = ambit_store::Retention { default_days: 1, ..ambit_store::Retention::default() };
+    let done = fixture.store.retain(&policy, now, "test", false).await.unwrap();
+    assert_eq!((done.deleted, done.held), (ROWS - 1, 1));
+    let report = fixture.verify().await;
+    assert_eq!((report.fault.as_ref(), report.rows, report.retired), (None, 1, ROWS - 1));
+    assert_eq!(report.signed, ROWS, "the root is still that over all leaves");
+    // What is gone without having been written down is a fault.
+    let dir = fixture.dir.path().join("store/_ambit");
+    let documents = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+    let document = documents.into_iter().find(|path| path.to_str().unwrap().contains("retired-")).unwrap();
+    let text = std::fs::read_to_string(&document).unwrap();
+    std::fs::write(&document, text.replace("[0,2]", "[0,1]")).unwrap();
+    let key = fixture.ledgers.signer.public_key();
+    let forged = verify_shard(&fixture.store, &fixture.ledgers.dir, LOG, key, SHARD, |_| ()).await;
+    assert!(forged.is_err(), "a changed record of what was deleted is not believed: {forged:?}");
+}

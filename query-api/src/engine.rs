@@ -62,11 +62,15 @@ impl Engine {
         parquet.collect_statistics = false;
         let pool = Arc::new(FairSpillPool::new(options.memory_mb << 20));
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
+        let context = SessionContext::new_with_config_rt(config, runtime);
+        if let Some((url, objects)) = store.remote() {
+            context.register_object_store(&url, objects);
+        }
         let fields: Vec<_> =
             schema().fields().iter().filter(|field| field.name() != PARTITION_COLUMN).cloned().collect();
         Ok(Self {
             store,
-            context: SessionContext::new_with_config_rt(config, runtime),
+            context,
             schema: Arc::new(Schema::new(fields)),
             permits: Arc::new(Semaphore::new(options.concurrent_queries.max(1))),
             timeout_ms: options.query_timeout_ms,

@@ -4,4 +4,5 @@ pub mod eval;
 pub mod replay_runs;
 pub mod search;
 pub mod simulate;
+pub mod store;
 pub mod verify;

@@ -71,7 +71,16 @@ fn all_shards(config: &Config) -> Vec<Shard> {
 
 fn show(report: &ShardReport) {
     match &report.fault {
-        None => print(&format!("intact  {}  {} rows, {} signed", report.shard, report.rows, report.signed)),
+        None => {
+            let retired = match report.retired {
+                0 => String::new(),
+                retired => format!(", {retired} deleted by retention"),
+            };
+            print(&format!(
+                "intact  {}  {} rows, {} signed{retired}",
+                report.shard, report.rows, report.signed
+            ));
+        }
         Some(fault) => {
             let event = fault.event_id.as_deref().map_or_else(String::new, |id| format!(", event {id}"));
             let offset = fault.offset.map_or_else(String::new, |offset| format!(", offset {offset}"));

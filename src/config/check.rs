@@ -16,6 +16,19 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     if config.ingest.commit_every_ms == 0 || config.ingest.commit_rows == 0 || config.ingest.workers == 0 {
         bail!("`ingest.commit_every_ms`, `ingest.commit_rows` and `ingest.workers` must be at least 1");
     }
+    let (store, longest) = (&config.store, config.api.query_timeout_ms / 1_000 + 1);
+    if store.every_seconds == 0 || store.fan_in < 2 || store.target_mb == 0 || store.memory_mb == 0 {
+        bail!(
+            "`store.every_seconds`, `store.target_mb` and `store.memory_mb` must be at least 1, `store.fan_in` 2"
+        );
+    }
+    if store.history_seconds < longest.max(60) * 2 {
+        bail!(
+            "`store.history_seconds` is {}: files must stay for at least {} seconds, so that no question finds them gone",
+            store.history_seconds,
+            longest.max(60) * 2
+        );
+    }
     let first = ambit_schemas::Shard::new(ambit_schemas::Topic::Events, 0);
     ambit_ingest::origin(&config.ledger.log_name, first).context("`ledger.log_name` cannot be used")?;
     for path in &config.analyzer.approver_keys {

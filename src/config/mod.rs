@@ -25,6 +25,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// From Kafka into the store.
     pub ingest: ambit_ingest::Options,
+    /// How the table is kept.
+    pub store: ambit_store::Maintenance,
     /// The ledger.
     pub ledger: Ledger,
     /// From events to findings.
@@ -127,6 +129,7 @@ impl Default for Config {
             broker: Broker::default(),
             gateway: Gateway::default(),
             ingest: ambit_ingest::Options::default(),
+            store: ambit_store::Maintenance::default(),
             ledger: Ledger::default(),
             analyzer: Analyzer::default(),
             enforcement: ambit_enforcement::Options::default(),

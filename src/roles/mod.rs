@@ -3,6 +3,7 @@
 pub mod analyze;
 pub mod broker;
 pub mod gateway;
+pub mod maintain;
 pub mod parts;
 pub mod snapshots;
 pub mod up;

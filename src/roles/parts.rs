@@ -21,10 +21,16 @@ pub struct Parts<'a> {
 }
 
 impl Parts<'_> {
+    /// Where the store is.
+    pub fn store_options(&self) -> ambit_store::Options {
+        let history = Duration::from_secs(self.config.store.history_seconds);
+        let s3 = self.config.store.s3.clone();
+        ambit_store::Options { history, s3, ..ambit_store::Options::durable(self.config.table_dir()) }
+    }
+
     /// The store, made if it is not there.
     pub async fn store(&self) -> anyhow::Result<Store> {
-        let options = ambit_store::Options::durable(self.config.table_dir());
-        Store::open(options).await.context("the store cannot be opened")
+        Store::open(self.store_options()).await.context("the store cannot be opened")
     }
 
     /// Who signs checkpoints; the key is made on first start.

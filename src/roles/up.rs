@@ -6,6 +6,7 @@ use crate::output::print;
 use crate::roles::analyze::Counters;
 use crate::roles::broker::Broker;
 use crate::roles::gateway::{self, Gateway, redaction_key};
+use crate::roles::maintain::{self, Maintain};
 use crate::roles::parts::Parts;
 use crate::runtime::signals;
 use crate::runtime::supervisor::{OnError, Stage, Supervisor, TaskStates, on_thread};
@@ -49,6 +50,8 @@ pub struct Handles {
     pub analyze: Arc<Counters>,
     /// The gateway.
     pub gateway: Arc<gateway::Counters>,
+    /// The table's upkeep.
+    pub maintain: Arc<maintain::Counters>,
     /// All tasks.
     pub tasks: TaskStates,
 }
@@ -164,6 +167,22 @@ impl Process {
             let (service, runtime) = (service.clone(), runtime.clone());
             on_thread("ingest", move || Ok(service.run(&runtime, &shutdown)?))
         });
+        self.start_maintain().await
+    }
+
+    async fn start_maintain(&mut self) -> anyhow::Result<()> {
+        if !self.config.store.enabled {
+            return Ok(());
+        }
+        let maintain = Maintain {
+            store: self.store().await?,
+            location: Parts { config: &self.config }.store_options(),
+            options: self.config.store.clone(),
+            counters: Arc::clone(&self.handles.maintain),
+        };
+        self.supervisor.spawn(Stage::Storage, "maintenance", OnError::Restart, move |shutdown| {
+            maintain.clone().run(shutdown)
+        });
         Ok(())
     }
 
@@ -263,7 +282,7 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
     for (shard, next) in handles.ingest.positions() {
         all.push((format!("ambit_ingest_next_offset{{shard=\"{shard}\"}}"), next));
     }
-    let (analyze, gateway) = (&handles.analyze, &handles.gateway);
+    let (analyze, gateway, maintain) = (&handles.analyze, &handles.gateway, &handles.maintain);
     for (name, counter) in [
         ("ambit_analyzer_events_total", &analyze.events),
         ("ambit_analyzer_skipped_total", &analyze.skipped),
@@ -272,6 +291,11 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
         ("ambit_gateway_accepted_total", &gateway.accepted),
         ("ambit_gateway_refused_total", &gateway.refused),
         ("ambit_gateway_redacted_total", &gateway.redacted),
+        ("ambit_store_active_files", &maintain.active_files),
+        ("ambit_store_compacted_files_total", &maintain.replaced),
+        ("ambit_store_vacuumed_files_total", &maintain.deleted_files),
+        ("ambit_store_retired_rows_total", &maintain.deleted_rows),
+        ("ambit_store_held_rows", &maintain.held_rows),
     ] {
         all.push((name.to_owned(), counter.load(Ordering::Relaxed)));
     }
@@ -288,6 +312,9 @@ fn troubles(handles: &Handles) -> Vec<(String, String)> {
     }
     if let Some(sentence) = handles.enforcement.trouble_now() {
         all.push(("enforcement".to_owned(), sentence));
+    }
+    if let Some(sentence) = handles.maintain.trouble_now() {
+        all.push(("store".to_owned(), sentence));
     }
     for (task, state) in handles.tasks.all().into_iter().filter(|(_, state)| !state.healthy()) {
         all.push((task, format!("{state:?}")));

@@ -1,118 +1,60 @@
 //! An object store on local disk that keeps what it has acknowledged.
 //!
-//! `object_store`'s own local store never fsyncs, so a power cut may leave a commit that was acknowledged empty or
-//! absent. Here an object's bytes are on disk before its name appears, and its name is on disk before `put` returns.
+//! `object_store`'s own local store does not fsync by default, and never the directories that it makes, so a power cut
+//! may leave a commit that was acknowledged empty or absent. Here an object's bytes are on disk before its name
+//! appears, and its name is on disk before `put` returns. Reading and deleting are the library's.
 
+use crate::disk::Files;
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use uuid::Uuid;
+use std::io;
+use std::path::PathBuf;
+
+/// The folder of the table's log.
+const LOG: &str = "_delta_log";
 
 /// Local disk, with fsync. INVARIANT L-3
 #[derive(Debug)]
-pub struct DurableStore {
+pub(crate) struct DurableStore {
     inner: LocalFileSystem,
-    fsync: bool,
+    files: Files,
 }
 
 impl DurableStore {
-    /// The file system from its root. `fsync = false` is for measuring what durability costs, and for showing that
-    /// the test of it can fail.
-    pub fn new(fsync: bool) -> Self {
-        Self { inner: LocalFileSystem::new(), fsync }
+    /// The file system from its root.
+    pub(crate) fn new(files: Files) -> Self {
+        Self { inner: LocalFileSystem::new(), files }
     }
 
-    async fn blocking<T: Send + 'static>(
-        &self,
-        location: &ObjectPath,
-        work: impl FnOnce(&Path, bool) -> io::Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (path, fsync) = (self.inner.path_to_filesystem(location)?, self.fsync);
+    async fn put_bytes(&self, location: &ObjectPath, payload: Vec<Bytes>, create: bool) -> Result<PutResult> {
+        let (path, files) = (self.inner.path_to_filesystem(location)?, self.files.clone());
         let name = location.to_string();
-        match tokio::task::spawn_blocking(move || work(&path, fsync)).await {
-            Ok(Ok(value)) => Ok(value),
+        match tokio::task::spawn_blocking(move || files.put(&path, &payload, create)).await {
+            Ok(Ok(())) => Ok(PutResult { e_tag: None, version: None }),
             Ok(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(Error::AlreadyExists { path: name, source: error.into() })
             }
-            Ok(Err(error)) => Err(Error::Generic { store: "local disk", source: error.into() }),
-            Err(error) => Err(Error::Generic { store: "local disk", source: error.into() }),
+            Ok(Err(error)) => Err(refused(error)),
+            Err(error) => Err(refused(error)),
         }
     }
+}
+
+fn refused(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Generic { store: "local disk", source: error.into() }
 }
 
 impl std::fmt::Display for DurableStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("local disk with fsync")
     }
-}
-
-/// Makes a directory and those above it, and the entries of all that were new durable.
-pub(crate) fn create_dir_durably(dir: &Path, fsync: bool) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let Some(parent) = dir.parent() else { return Ok(()) };
-    if !parent.as_os_str().is_empty() {
-        create_dir_durably(parent, fsync)?;
-    }
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    sync_dir(parent, fsync)
-}
-
-/// Makes the entries of a directory durable.
-pub(crate) fn sync_dir(dir: &Path, fsync: bool) -> io::Result<()> {
-    if !fsync {
-        return Ok(());
-    }
-    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    File::open(dir)?.sync_all()
-}
-
-/// Writes bytes under a name that appears only once they are durable. With `create`, the name must be new.
-fn put_durably(path: &Path, payload: &[Bytes], create: bool, fsync: bool) -> io::Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    create_dir_durably(parent, fsync)?;
-    let partial = partial_path(path);
-    let mut file = File::create_new(&partial)?;
-    let written = payload
-        .iter()
-        .try_for_each(|bytes| file.write_all(bytes))
-        .and_then(|()| if fsync { file.sync_all() } else { Ok(()) });
-    let placed = written
-        .and_then(|()| if create { fs::hard_link(&partial, path) } else { fs::rename(&partial, path) });
-    if create || placed.is_err() {
-        // The second name of the same file, or what could not be finished; it is of no consequence if it stays.
-        if let Err(error) = fs::remove_file(&partial) {
-            tracing::debug!(%error, "a partial file stays behind");
-        }
-    }
-    placed?;
-    sync_dir(parent, fsync)
-}
-
-fn partial_path(path: &Path) -> PathBuf {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("object");
-    path.with_file_name(format!(".{name}.{}.partial", Uuid::now_v7().simple()))
-}
-
-/// Makes a file that another has written durable.
-fn sync_file(path: &Path, fsync: bool) -> io::Result<()> {
-    if fsync {
-        File::open(path)?.sync_all()?;
-    }
-    path.parent().map_or(Ok(()), |parent| sync_dir(parent, fsync))
 }
 
 #[async_trait]
@@ -130,22 +72,16 @@ impl ObjectStore for DurableStore {
                 return Err(Error::NotSupported { source: "conditional update on local disk".into() });
             }
         };
-        let payload: Vec<Bytes> = payload.into_iter().collect();
-        self.blocking(location, move |path, fsync| put_durably(path, &payload, create, fsync)).await?;
-        Ok(PutResult { e_tag: None, version: None })
+        self.put_bytes(location, payload.into_iter().collect(), create).await
     }
 
     async fn put_multipart_opts(
         &self,
         location: &ObjectPath,
-        options: PutMultipartOptions,
+        _options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let (path, fsync) = (self.inner.path_to_filesystem(location)?, self.fsync);
-        if let Some(parent) = path.parent().map(Path::to_owned) {
-            self.blocking(location, move |_, fsync| create_dir_durably(&parent, fsync)).await?;
-        }
-        let inner = self.inner.put_multipart_opts(location, options).await?;
-        Ok(Box::new(DurableUpload { inner, path, fsync }))
+        let store = Self { inner: LocalFileSystem::new(), files: self.files.clone() };
+        Ok(Box::new(DurableUpload { store, location: location.clone(), parts: Vec::new() }))
     }
 
     async fn get_opts(&self, location: &ObjectPath, options: GetOptions) -> Result<GetResult> {
@@ -163,41 +99,92 @@ impl ObjectStore for DurableStore {
         self.inner.list(prefix)
     }
 
+    /// Of the log only names after the offset are looked at: it may hold tens of thousands of entries, and whoever
+    /// asks wants the newest.
+    fn list_with_offset(
+        &self,
+        prefix: Option<&ObjectPath>,
+        offset: &ObjectPath,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let offset = offset.clone();
+        let Some(log) = prefix.filter(|prefix| prefix.filename() == Some(LOG)).cloned() else {
+            return self
+                .inner
+                .list(prefix)
+                .try_filter(move |meta| std::future::ready(meta.location > offset))
+                .boxed();
+        };
+        let dir = self.inner.path_to_filesystem(&log);
+        stream::once(async move {
+            let dir = dir?;
+            let listed = tokio::task::spawn_blocking(move || list_after(&dir, &log, &offset)).await;
+            listed.map_err(refused)?
+        })
+        .map_ok(|found: Vec<ObjectMeta>| stream::iter(found).map(Ok))
+        .try_flatten()
+        .boxed()
+    }
+
     async fn list_with_delimiter(&self, prefix: Option<&ObjectPath>) -> Result<ListResult> {
         self.inner.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &ObjectPath, to: &ObjectPath, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await?;
-        self.blocking(to, sync_file).await
+        let bytes = self.inner.get_opts(from, GetOptions::default()).await?.bytes().await?;
+        self.put_bytes(to, vec![bytes], options.mode == CopyMode::Create).await.map(|_| ())
     }
 }
 
-/// A large object that is durable once it is complete.
+fn list_after(dir: &PathBuf, log: &ObjectPath, offset: &ObjectPath) -> Result<Vec<ObjectMeta>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(refused)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(refused)?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else { continue };
+        let location = log.clone().join(name);
+        if location <= *offset {
+            continue;
+        }
+        let meta = match entry.metadata() {
+            // Cleaned up meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            meta => meta.map_err(refused)?,
+        };
+        if meta.is_file() {
+            let last_modified = meta.modified().map_err(refused)?.into();
+            found.push(ObjectMeta { location, last_modified, size: meta.len(), e_tag: None, version: None });
+        }
+    }
+    found.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+    Ok(found)
+}
+
+/// A large object that is durable once it is complete. Nothing here writes one: parts wait in memory.
 #[derive(Debug)]
 struct DurableUpload {
-    inner: Box<dyn MultipartUpload>,
-    path: PathBuf,
-    fsync: bool,
+    store: DurableStore,
+    location: ObjectPath,
+    parts: Vec<Bytes>,
 }
 
 #[async_trait]
 impl MultipartUpload for DurableUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        self.inner.put_part(data)
+        self.parts.extend(data);
+        Box::pin(std::future::ready(Ok(())))
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let result = self.inner.complete().await?;
-        let (path, fsync) = (self.path.clone(), self.fsync);
-        match tokio::task::spawn_blocking(move || sync_file(&path, fsync)).await {
-            Ok(Ok(())) => Ok(result),
-            Ok(Err(error)) => Err(Error::Generic { store: "local disk", source: error.into() }),
-            Err(error) => Err(Error::Generic { store: "local disk", source: error.into() }),
-        }
+        let parts = std::mem::take(&mut self.parts);
+        self.store.put_bytes(&self.location, parts, false).await
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.inner.abort().await
+        self.parts.clear();
+        Ok(())
     }
 }

@@ -63,18 +63,77 @@ pub enum Error {
         found: u64,
     },
     /// A commit failed.
-    #[error(
-        "a commit of {files} files and {shards} shards to the table failed: check the disk, then it is tried again"
-    )]
+    #[error("commit {version} of {files} files to the table failed: check the disk, then it is tried again")]
     Commit {
         /// How many files.
         files: usize,
-        /// How many shards.
-        shards: usize,
+        /// Which version it would have been.
+        version: u64,
         /// Why.
         #[source]
         cause: Box<DeltaTableError>,
     },
+    /// A commit is visible, but the disk could not confirm that it will stay.
+    #[error(
+        "commit {version} may not outlast a power cut: the disk failed to sync `_delta_log`; check the disk, then restart the process"
+    )]
+    Doubtful {
+        /// Which version.
+        version: u64,
+    },
+    /// Others commit so often that no version could be had.
+    #[error("other processes commit faster than this one: run fewer of them")]
+    Crowded,
+    /// Another process is looking after the table.
+    #[error("another process is looking after the table and does not come to an end: try again later")]
+    Busy,
+    /// A file has waited for its commit so long that it may be gone.
+    #[error("{} has waited too long to be committed and is discarded: the process was stopped meanwhile", path.display())]
+    Stale {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// An entry of the table's log is not JSON.
+    #[error("`_delta_log/{version:020}.json` is damaged: restore it from a copy, or run `ambit store fsck`")]
+    Entry {
+        /// Which version.
+        version: u64,
+        /// What is wrong with it.
+        #[source]
+        cause: serde_json::Error,
+    },
+    /// An entry of the table's log is not the one that was written.
+    #[error(
+        "`_delta_log/{version:020}.json` is not what was committed: restore it from a copy, or run `ambit store fsck`"
+    )]
+    Altered {
+        /// Which version.
+        version: u64,
+    },
+    /// Another program has upgraded the table.
+    #[error(
+        "version {version} of the table needs a newer Delta writer than this: another program has upgraded it"
+    )]
+    Protocol {
+        /// From which version on.
+        version: u64,
+    },
+    /// Something in the table is damaged.
+    #[error("{} is damaged: {what}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// In what way, for people.
+        what: String,
+    },
+    /// An object of the table cannot be read or written.
+    #[error(
+        "the table's objects cannot be reached: check the disk, or the object store's address and credentials"
+    )]
+    Objects(#[source] object_store::Error),
+    /// A request to change what is kept cannot be granted.
+    #[error("{0}")]
+    Refused(String),
     /// The table's log cannot be read.
     #[error("the table's log cannot be read: check that `_delta_log` is intact")]
     Log(#[source] Box<DeltaTableError>),
@@ -107,6 +166,9 @@ impl Error {
 
     /// Whether the same work may succeed later without anybody changing the program: the disk is full or away.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Io { .. } | Self::Commit { .. } | Self::Parquet { .. } | Self::Log(_))
+        matches!(
+            self,
+            Self::Io { .. } | Self::Commit { .. } | Self::Parquet { .. } | Self::Log(_) | Self::Objects(_)
+        )
     }
 }

@@ -8,17 +8,42 @@
 //! a row.
 
 mod commit;
+mod compact;
+mod control;
+mod datafile;
+mod disk;
 mod durable;
 mod error;
+mod evolve;
+mod fsck;
+mod head;
+mod hold;
 mod layout;
+mod maintenance;
+mod ranges;
+mod retention;
+mod retired;
+mod rows;
+mod s3;
 mod scan;
+mod seal;
 mod snapshot;
 mod store;
+mod vacuum;
 mod writer;
 
 pub use commit::Advance;
-pub use durable::DurableStore;
+pub use compact::Compacted;
+pub use datafile::DataFile;
+pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::Error;
+pub use fsck::{Checked, Fault, fsck};
+pub use hold::{Cover, Hold, Release};
+pub use maintenance::Maintenance;
+pub use retention::{Retained, Retention};
+pub use retired::{Ranges, Retired, Run};
+pub use s3::S3;
 pub use snapshot::{FileEntry, Snapshot};
-pub use store::{Options, Position, Store};
-pub use writer::{DataFile, Writer};
+pub use store::{HISTORY, Options, Position, Store};
+pub use vacuum::Vacuumed;
+pub use writer::Writer;

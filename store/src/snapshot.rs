@@ -20,6 +20,8 @@ pub struct Snapshot {
 pub struct FileEntry {
     /// Where it is.
     pub path: PathBuf,
+    /// Its name in the log, relative to the table.
+    pub name: String,
     /// Bytes.
     pub size: u64,
     /// Rows.
@@ -48,6 +50,7 @@ impl FileEntry {
             stats.get("nullCount").and_then(|counts| counts.get(names::TIME)).and_then(Value::as_u64);
         Self {
             path: table.join(name.as_ref()),
+            name: name.clone().into_owned(),
             size: view.size().unsigned_abs(),
             rows: view.num_records().unwrap_or_default() as u64,
             day: day_of(&name),
