@@ -60,6 +60,14 @@ pub enum Error {
     /// Rows cannot be put together.
     #[error("rows cannot be put together")]
     Rows(#[from] arrow::error::ArrowError),
+    /// Files were replaced again and again while they were verified.
+    #[error(
+        "the table's files were replaced while they were read, several times: verify again when it is calmer"
+    )]
+    Moving,
+    /// A verification was ended by whoever watched it.
+    #[error("the verification was stopped")]
+    Stopped,
     /// A part of ingest has ended before the others.
     #[error("a part of ingest ended: {0}")]
     Ended(&'static str),

@@ -79,6 +79,11 @@ impl Store {
         Ok(store)
     }
 
+    /// The table's directory.
+    pub fn path(&self) -> &std::path::Path {
+        &self.options.path
+    }
+
     /// A writer for one thread.
     pub fn writer(&self) -> Writer {
         Writer::new(self.options.path.clone(), self.options.fsync)
