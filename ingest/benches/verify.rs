@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a bench ends by panicking")]
 
+use ambit_ingest::outside::{Board, Outside};
 use ambit_ingest::verify::{Scope, Unwatched, Verification};
 use ambit_ingest::{Ledgers, origin};
 use ambit_ledger::{CheckpointSigner, FsTiles, Ledger, leaf_hash};
@@ -53,7 +54,13 @@ fn record(offset: u64) -> Record {
 async fn fill(dir: &Path, events: u64) -> (Store, Ledgers) {
     let store = Store::open(Options { path: dir.join("store"), fsync: false }).await.unwrap();
     let signer = Arc::new(CheckpointSigner::from_seed(LOG, &[7; 32]).unwrap());
-    let ledgers = Ledgers { dir: dir.join("ledger"), log_name: LOG.into(), signer };
+    let ledgers = Ledgers {
+        dir: dir.join("ledger"),
+        log_name: LOG.into(),
+        signer,
+        board: Board::default(),
+        outside: Outside::default(),
+    };
     let (tiles, key) = (FsTiles::new(ledgers.shard_dir(SHARD)), ledgers.signer.public_key().clone());
     let mut ledger = Ledger::open(origin(LOG, SHARD).unwrap(), tiles, key).unwrap();
     let (mut next, mut bytes) = (0, Vec::new());

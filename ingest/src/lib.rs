@@ -17,6 +17,7 @@ mod error;
 mod handle;
 mod keeper;
 mod options;
+pub mod outside;
 mod owner;
 mod pipeline;
 mod service;

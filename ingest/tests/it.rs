@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+use ambit_ingest::outside::{Board, Outside};
 use ambit_ingest::verify::{Report, Scope, ShardReport, Unwatched, Verification};
 use ambit_ingest::{Ledgers, origin};
 use ambit_ledger::{CheckpointSigner, FsTiles, Ledger, leaf_hash};
@@ -60,7 +61,13 @@ impl Fixture {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(Options::durable(dir.path().join("store"))).await.unwrap();
         let signer = Arc::new(CheckpointSigner::from_seed(LOG, &[7; 32]).unwrap());
-        let ledgers = Ledgers { dir: dir.path().join("ledger"), log_name: LOG.into(), signer };
+        let ledgers = Ledgers {
+            dir: dir.path().join("ledger"),
+            log_name: LOG.into(),
+            signer,
+            board: Board::default(),
+            outside: Outside::default(),
+        };
         let (mut rows, mut leaves, mut bytes) = (RowBuilder::new(8), Vec::new(), Vec::new());
         for offset in 0..ROWS {
             let record = record(offset);
