@@ -3,6 +3,7 @@
 mod bar;
 mod consistency;
 mod marks;
+mod remembered;
 
 use crate::cli::VerifyArgs;
 use crate::config::Config;
@@ -44,7 +45,8 @@ pub async fn run(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode>
         threads: args.threads.unwrap_or_else(threads).max(1),
         ..Scope::default()
     };
-    let mut broken = Vec::new();
+    let mut broken =
+        tokio::task::block_in_place(|| remembered::contradictions(config, &shards, signer.public_key()))?;
     if args.incremental {
         for shard in &shards {
             match marks.proved(config, *shard, signer.public_key())? {
@@ -64,10 +66,20 @@ pub async fn run(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode>
         verification.run(&scope, Arc::<Bar>::clone(&bar)).await.context("the store could not be checked")?;
     bar.finish();
     if scope.day.is_none() {
-        for report in report.shards.iter().filter(|report| report.intact() && report.signed > 0) {
+        let contradicted = !broken.is_empty();
+        for report in report
+            .shards
+            .iter()
+            .filter(|_| !contradicted)
+            .filter(|report| report.intact() && report.signed > 0)
+        {
             marks.set(config, report, &signer)?;
         }
-        marks.write(&state)?;
+        match marks.write(&state) {
+            // Who verifies a copy that cannot be written to wants no marks in it.
+            Err(error) if !args.incremental && args.state.is_none() => tracing::warn!("{error:#}"),
+            written => written?,
+        }
     }
     show(&report, &broken, args.json)?;
     let intact = report.intact() && broken.is_empty();

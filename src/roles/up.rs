@@ -5,6 +5,7 @@ use crate::keys;
 use crate::output::print;
 use crate::roles::analyze::Counters;
 use crate::roles::broker::Broker;
+use crate::roles::checkpoints;
 use crate::roles::gateway::{self, Gateway, redaction_key};
 use crate::roles::parts::Parts;
 use crate::runtime::signals;
@@ -19,6 +20,7 @@ use anyhow::Context;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -152,11 +154,13 @@ impl Process {
 
     async fn start_ingest(&mut self) -> anyhow::Result<()> {
         let parts = Parts { config: &self.config };
+        let ledgers = parts.ledgers()?;
+        self.tell_of_checkpoints(&ledgers)?;
         let service = ambit_ingest::Service {
             options: self.config.ingest.clone(),
             kafka: self.config.kafka.clone(),
             store: self.store().await?,
-            ledgers: parts.ledgers()?,
+            ledgers,
             handle: self.handles.ingest.clone(),
         };
         let runtime = Handle::current();
@@ -164,6 +168,23 @@ impl Process {
             let (service, runtime) = (service.clone(), runtime.clone());
             on_thread("ingest", move || Ok(service.run(&runtime, &shutdown)?))
         });
+        Ok(())
+    }
+
+    /// Starts what tells others of signed checkpoints. Each fails and is started again by itself.
+    fn tell_of_checkpoints(&mut self, ledgers: &ambit_ingest::Ledgers) -> anyhow::Result<()> {
+        let sender = ambit_bus::CheckpointSender::new(&self.config.kafka)?;
+        let board = ledgers.board.clone();
+        self.supervisor.spawn(Stage::Storage, "checkpoints", OnError::Restart, move |shutdown| {
+            checkpoints::kafka(sender.clone(), board.clone(), shutdown)
+        });
+        if let Some(mirror) = self.config.ledger.mirror()? {
+            let every = Duration::from_secs(self.config.ledger.mirror_every_seconds);
+            let board = ledgers.board.clone();
+            self.supervisor.spawn(Stage::Storage, "mirror", OnError::Restart, move |shutdown| {
+                checkpoints::mirror(mirror.clone(), every, board.clone(), shutdown)
+            });
+        }
         Ok(())
     }
 
