@@ -20,6 +20,7 @@ mod options;
 pub mod outside;
 mod owner;
 mod pipeline;
+pub mod scrub;
 mod service;
 pub mod verify;
 mod worker;

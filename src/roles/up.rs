@@ -12,6 +12,8 @@ use crate::runtime::signals;
 use crate::runtime::supervisor::{OnError, Stage, Supervisor, TaskStates, on_thread};
 use crate::simulate::now;
 use ambit_ingest::Health;
+use ambit_ingest::scrub::Scrubber;
+use ambit_ingest::verify::Verification;
 use ambit_query_api::{Engine, Sources};
 use ambit_schemas::id::TenantId;
 use ambit_schemas::{Shard, Topic};
@@ -156,10 +158,12 @@ impl Process {
         let parts = Parts { config: &self.config };
         let ledgers = parts.ledgers()?;
         self.tell_of_checkpoints(&ledgers)?;
+        let store = self.store().await?;
+        self.start_scrubber(&store, &ledgers)?;
         let service = ambit_ingest::Service {
             options: self.config.ingest.clone(),
             kafka: self.config.kafka.clone(),
-            store: self.store().await?,
+            store,
             ledgers,
             handle: self.handles.ingest.clone(),
         };
@@ -167,6 +171,33 @@ impl Process {
         self.supervisor.spawn(Stage::Storage, "ingest", OnError::Restart, move |shutdown| {
             let (service, runtime) = (service.clone(), runtime.clone());
             on_thread("ingest", move || Ok(service.run(&runtime, &shutdown)?))
+        });
+        Ok(())
+    }
+
+    /// Starts what reads everything stored again and compares it with the ledger, unless it is switched off.
+    fn start_scrubber(&mut self, store: &Store, ledgers: &ambit_ingest::Ledgers) -> anyhow::Result<()> {
+        let options = &self.config.ledger;
+        if options.scrub_every_seconds == 0 {
+            return Ok(());
+        }
+        let scrubber = Scrubber {
+            verification: Verification {
+                store: store.clone(),
+                ledger_dir: ledgers.dir.clone(),
+                log_name: ledgers.log_name.clone(),
+                key: ledgers.signer.public_key().clone(),
+            },
+            shards: shards(&self.config),
+            every: Duration::from_secs(options.scrub_every_seconds),
+            rows_per_second: options.scrub_rows_per_second,
+            producer: Parts { config: &self.config }.prompt_producer("ambit-scrubber")?,
+            handle: self.handles.ingest.clone(),
+            clock: now,
+        };
+        self.supervisor.spawn(Stage::Storage, "scrubber", OnError::Restart, move |shutdown| {
+            let scrubber = scrubber.clone();
+            async move { Ok(scrubber.run(shutdown).await?) }
         });
         Ok(())
     }
@@ -306,6 +337,9 @@ fn troubles(handles: &Handles) -> Vec<(String, String)> {
     let mut all = Vec::new();
     if let Health::Degraded(sentence) = handles.ingest.health() {
         all.push(("ingest".to_owned(), sentence));
+    }
+    if let Some(sentence) = handles.ingest.integrity() {
+        all.push(("integrity".to_owned(), sentence));
     }
     if let Some(sentence) = handles.enforcement.trouble_now() {
         all.push(("enforcement".to_owned(), sentence));

@@ -101,12 +101,62 @@ async fn checkpoint_of(ambit: &Ambit, dir: &Path) -> std::path::PathBuf {
     // Over HTTP the same is proved, and served as files.
     let proof = ambit.get(&format!("/api/v1/ledger/{}/consistency?from=1", shard.replace('/', ":"))).await;
     assert!(proof["verified"] == true && proof["to"].as_u64() >= Some(size), "{proof}");
-    let beyond =
-        ambit.try_get(&format!("/api/v1/ledger/{}/consistency?from=9&to=8", shard.replace('/', ":")));
-    assert!(beyond.await.unwrap_err().starts_with("400"));
+    let backwards = format!("/api/v1/ledger/{}/consistency?from=9&to=8", shard.replace('/', ":"));
+    assert!(ambit.try_get(&backwards).await.unwrap_err().starts_with("400"));
     let served = ambit.try_get(&format!("/ledger/{shard}/checkpoint")).await.unwrap_err();
     assert!(served.contains(&format!("/{shard}\n")), "{served}");
     let hidden = ambit.try_get(&format!("/ledger/{shard}/tile/0/..%2F..%2Fcheckpoint")).await.unwrap_err();
     assert!(hidden.starts_with("404"), "{hidden}");
     path
+}
+
+/// The largest data file below a directory.
+fn data_file(dir: &Path) -> std::path::PathBuf {
+    let mut files = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let (path, metadata) = entry.map(|entry| (entry.path(), entry.metadata().unwrap())).unwrap();
+            if metadata.is_dir() && !path.ends_with("_delta_log") {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "parquet") {
+                files.push((metadata.len(), path));
+            }
+        }
+    }
+    files.into_iter().max().unwrap().1
+}
+
+/// A byte of a data file flips while everything runs: it becomes an event, a metric and red health, and `ambit verify`
+/// names file and event.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_scrubber_tells_of_a_flipped_byte() {
+    let broker = TestBroker::embedded();
+    let dir = tempfile::tempdir().unwrap();
+    let config = "[ledger]\nscrub_every_seconds = 1\nscrub_rows_per_second = 1000000\n";
+    let mut ambit = Ambit::start(&broker, dir.path(), config).await;
+    record(&ambit, "scrub", 300).await;
+    assert!(ambit.try_get("/readyz").await.is_ok());
+    assert!(ambit.metrics().await.contains("ambit_integrity_faults_total 0\n"));
+
+    let path = data_file(&dir.path().join("data/store"));
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(&path, bytes).unwrap();
+
+    let told = ambit
+        .wait_for("/api/v1/events?kind=notice.integrity", |page| {
+            !page["items"].as_array().unwrap().is_empty()
+        })
+        .await;
+    let file = path.file_name().unwrap().to_str().unwrap();
+    assert!(told.to_string().contains(file), "{told}");
+    let ready = ambit.try_get("/readyz").await.unwrap_err();
+    assert!(ready.starts_with("503") && ready.contains("integrity"), "{ready}");
+    assert!(!ambit.metrics().await.contains("ambit_integrity_faults_total 0\n"));
+    ambit.stop();
+    let verified = verify(&ambit, &[]);
+    assert_eq!(verified.status.code(), Some(2), "{}", said(&verified));
+    assert!(said(&verified).contains(file) && said(&verified).contains("leaf "), "{}", said(&verified));
 }
