@@ -188,6 +188,24 @@ pub struct VerifyArgs {
     /// Only this shard, such as `ambit.events/0`.
     #[arg(long, value_name = "SHARD")]
     pub shard: Option<String>,
+    /// Only what was recorded on this day (UTC), such as `2026-11-24`.
+    #[arg(long, value_name = "DAY", conflicts_with = "incremental")]
+    pub day: Option<String>,
+    /// Go on from where the last run found each shard intact, once the ledger is proved to begin with that.
+    #[arg(long)]
+    pub incremental: bool,
+    /// Where it is kept how far each shard was verified; the default is `verified.json` in the data directory.
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// Instead of the store, check that the ledger begins with the log of this signed checkpoint.
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["shard", "day", "incremental"])]
+    pub consistency: Option<PathBuf>,
+    /// With `--consistency`: compare with this later checkpoint instead of the newest.
+    #[arg(long, value_name = "CHECKPOINT", requires = "consistency")]
+    pub with: Option<PathBuf>,
+    /// Threads that read; the default is one per core.
+    #[arg(long, value_name = "COUNT")]
+    pub threads: Option<usize>,
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,

@@ -3,7 +3,7 @@
 
 use crate::stage::{FromTheStart, LOG_NAME, kafka, open};
 use ambit_bus::{Profile, ShardConsumer};
-use ambit_ingest::verify::verify_shard;
+use ambit_ingest::verify::{Scope, Unwatched, Verification};
 use ambit_schemas::columns::record_at;
 use ambit_schemas::record::leaf_bytes;
 use ambit_schemas::{Record, Shard, Topic};
@@ -11,6 +11,7 @@ use anyhow::{Context, ensure};
 use futures::StreamExt;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long Kafka may go without giving a record.
@@ -45,11 +46,18 @@ pub(crate) fn in_kafka(bootstrap: &str, events: usize) -> anyhow::Result<Leaves>
 /// Checks a store and its ledger against Kafka. Leaves are hashed again from the stored rows.
 pub(crate) async fn check(dir: &Path, shards: &[Shard], kafka: &Leaves) -> anyhow::Result<()> {
     let (store, ledgers) = open(dir).await?;
+    let verification = Verification {
+        store: store.clone(),
+        ledger_dir: ledgers.dir.clone(),
+        log_name: LOG_NAME.into(),
+        key: ledgers.signer.public_key().clone(),
+    };
     let (mut rows_in_all, mut bytes) = (0, Vec::new());
     for shard in shards {
-        let key = ledgers.signer.public_key();
-        let report = verify_shard(&store, &ledgers.dir, LOG_NAME, key, *shard, |_| ()).await?;
-        ensure!(report.intact() && report.signed == report.rows, "{shard} is not intact: {report:?}");
+        let scope = Scope { shards: vec![*shard], threads: 2, ..Scope::default() };
+        let report = verification.run(&scope, Arc::new(Unwatched)).await?;
+        let signed: u64 = report.shards.iter().map(|shard| shard.signed).sum();
+        ensure!(report.intact() && signed == report.rows, "{shard} is not intact: {report:?}");
         let (mut rows, mut next) = (std::pin::pin!(store.scan(*shard, 0)), 0);
         while let Some(batch) = rows.next().await {
             let batch = batch?;

@@ -4,6 +4,7 @@
 use crate::cpu::{Meter, Took};
 use crate::{analyzer, corpus};
 use ambit_bus::{KafkaOptions, Profile, ShardConsumer, ShardOwner, StartAt};
+use ambit_ingest::outside::{Board, Outside};
 use ambit_ingest::{Handle, Ledgers};
 use ambit_ledger::CheckpointSigner;
 use ambit_schemas::{Shard, Topic, decode};
@@ -156,7 +157,8 @@ fn parse(consumer: &mut ShardConsumer) -> anyhow::Result<usize> {
 pub(crate) async fn open(dir: &Path) -> anyhow::Result<(Store, Ledgers)> {
     let store = Store::open(ambit_store::Options::durable(dir.join("store"))).await?;
     let signer = Arc::new(CheckpointSigner::from_seed(LOG_NAME, &[7; 32])?);
-    Ok((store, Ledgers { dir: dir.join("ledger"), log_name: LOG_NAME.into(), signer }))
+    let (dir, log_name) = (dir.join("ledger"), LOG_NAME.into());
+    Ok((store, Ledgers { dir, log_name, signer, board: Board::default(), outside: Outside::default() }))
 }
 
 /// From the start of ingest to its clean end, once every record is durable.

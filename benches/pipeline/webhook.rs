@@ -47,7 +47,7 @@ struct Received {
 /// Runs control and load.
 pub(crate) fn benchmark(
     lane: Lane,
-    settings: &Settings,
+    wanted: &Settings,
     runtime: &Runtime,
 ) -> anyhow::Result<Option<Benchmark>> {
     let Some(broker) = lane.start() else { return Ok(None) };
@@ -60,7 +60,7 @@ pub(crate) fn benchmark(
     let Some(broker) = lane.start() else { return Ok(None) };
     let dir = tempfile::tempdir().context("cannot make a directory for ambit")?;
     let approver = keys::approver_key(&Program::data_dir(dir.path()).join("keys/approver.pem"))?;
-    let load = prepare(&approver, (WARM_UP_SECONDS + settings.seconds) * RATE)?;
+    let load = prepare(&approver, (WARM_UP_SECONDS + wanted.seconds) * RATE)?;
     let (listener, secret) = runtime.block_on(receiving(dir.path()))?;
     let config = configuration(dir.path(), &listener)?;
     let (told, webhooks) = channel();
@@ -86,8 +86,8 @@ pub(crate) fn benchmark(
     let times = collect(&webhooks, &expected, &sent, &program)?;
     program.stop()?;
     shutdown.cancel();
-    while let Some(ended) = runtime.block_on(serving.join_next()) {
-        ended.context("the receiver panicked")??;
+    while let Some(outcome) = runtime.block_on(serving.join_next()) {
+        outcome.context("the receiver panicked")??;
     }
     fill_in(&mut benchmark, lane, &times, used);
     let late: Vec<f64> = sent.late.iter().map(milliseconds).collect();

@@ -59,6 +59,15 @@ pub enum Error {
         /// The topic.
         topic: Topic,
     },
+    /// The topic of checkpoints.
+    #[error("cannot {doing} checkpoints in Kafka: check that the brokers run")]
+    Checkpoints {
+        /// What was being done.
+        doing: &'static str,
+        /// Why not.
+        #[source]
+        cause: KafkaError,
+    },
     /// The consumer cannot go on.
     #[error("records cannot be read from Kafka")]
     Consume(#[source] KafkaError),

@@ -5,6 +5,7 @@
 //! for lag monitors and is never read back (INVARIANT L-3). Kafka transactions are not used: ids are stable and
 //! whoever reads drops what it has seen.
 
+mod checkpoints;
 mod consumer;
 mod error;
 mod options;
@@ -13,6 +14,7 @@ mod producer;
 pub mod testing;
 mod topics;
 
+pub use checkpoints::{CHECKPOINT_TOPIC, CheckpointSender, SentCheckpoint, newest_checkpoints};
 pub use consumer::{Batch, FailureKind, Profile, ShardConsumer, ShardFailure, ShardOwner, StartAt};
 pub use error::Error;
 pub use options::KafkaOptions;

@@ -44,7 +44,7 @@ pub async fn ensure_topics(options: &KafkaOptions) -> Result<(), Error> {
         }
         settle(&admin, options, topic).await?;
     }
-    Ok(())
+    crate::checkpoints::ensure(&admin, options).await
 }
 
 async fn settle(

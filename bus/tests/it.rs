@@ -162,3 +162,40 @@ async fn no_broker_is_said_with_its_address() {
     let error = ensure_topics(&options).await.unwrap_err().to_string();
     assert!(error.contains("127.0.0.1:1") && error.contains("check"), "{error}");
 }
+
+/// Checkpoints are found again, the newest of each origin, and only those that are asked for.
+async fn checkpoints_are_remembered(broker: TestBroker) {
+    let options = broker.options();
+    ensure_topics(&options).await.unwrap();
+    ensure_topics(&options).await.unwrap();
+    let read = |names: [&str; 2]| {
+        let (options, names) = (options.clone(), names.map(str::to_owned));
+        tokio::task::spawn_blocking(move || {
+            ambit_bus::newest_checkpoints(&options, &names, Duration::from_secs(20)).unwrap()
+        })
+    };
+    assert!(read(["a", "b"]).await.unwrap().is_empty());
+    let sender = ambit_bus::CheckpointSender::new(&options).unwrap();
+    for number in 0..50 {
+        for origin in ["a", "b", "c"] {
+            sender.send(origin, &format!("{origin}{number}")).await.unwrap();
+        }
+    }
+    let found = read(["a", "c"]).await.unwrap();
+    let notes: std::collections::BTreeMap<&str, &[u8]> =
+        found.iter().map(|(origin, sent)| (origin.as_str(), sent.note.as_slice())).collect();
+    assert_eq!(notes, [("a", b"a49".as_slice()), ("c", b"c49")].into());
+    assert!(found.values().all(|sent| sent.at > 1_700_000_000), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checkpoints_are_remembered_embedded() {
+    checkpoints_are_remembered(TestBroker::embedded()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checkpoints_are_remembered_kafka() {
+    if let Some(broker) = TestBroker::kafka() {
+        checkpoints_are_remembered(broker).await;
+    }
+}

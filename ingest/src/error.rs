@@ -33,6 +33,29 @@ pub enum Error {
         /// Leaves in the store.
         stored: u64,
     },
+    /// The ledger does not hold what is remembered of it elsewhere (INVARIANT L-1).
+    #[error(
+        "the ledger of shard {shard} is not the one that it was: {what}; stop writing, find out who copied an older \
+         data directory back, and restore the newest; to go on from an old backup on purpose, give the log a new \
+         `ledger.log_name`"
+    )]
+    Contradicted {
+        /// The shard.
+        shard: Shard,
+        /// What is wrong: sizes, times and where it is remembered.
+        what: String,
+    },
+    /// The mirror of checkpoints.
+    #[error("cannot {doing} the mirror of checkpoints {}: is it mounted?", path.display())]
+    Mirror {
+        /// What was being done.
+        doing: &'static str,
+        /// The directory.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        cause: std::io::Error,
+    },
     /// The ledger's origin cannot be made from the configured log name.
     #[error("`ledger.log_name` cannot be part of a checkpoint's origin")]
     Origin(#[from] ambit_ledger::OriginError),
@@ -60,6 +83,14 @@ pub enum Error {
     /// Rows cannot be put together.
     #[error("rows cannot be put together")]
     Rows(#[from] arrow::error::ArrowError),
+    /// Files were replaced again and again while they were verified.
+    #[error(
+        "the table's files were replaced while they were read, several times: verify again when it is calmer"
+    )]
+    Moving,
+    /// A verification was ended by whoever watched it.
+    #[error("the verification was stopped")]
+    Stopped,
     /// A part of ingest has ended before the others.
     #[error("a part of ingest ended: {0}")]
     Ended(&'static str),

@@ -19,6 +19,10 @@ struct Inner {
     commits: AtomicU64,
     last_commit_us: AtomicU64,
     checkpoints: AtomicU64,
+    scrubbed_rows: AtomicU64,
+    scrubs: AtomicU64,
+    integrity_faults: AtomicU64,
+    integrity: Mutex<Option<String>>,
     dead_letters: Mutex<BTreeMap<&'static str, u64>>,
     positions: Mutex<BTreeMap<Shard, u64>>,
     trouble: Mutex<Option<String>>,
@@ -69,6 +73,25 @@ impl Handle {
         self.0.checkpoints.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn scrubbed_rows(&self, rows: u64) {
+        self.0.scrubbed_rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    pub(crate) fn integrity_fault(&self) {
+        self.0.integrity_faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A pass of the scrubber has ended, with the first fault if there was one.
+    pub(crate) fn scrubbed(&self, fault: Option<String>) {
+        self.0.scrubs.fetch_add(1, Ordering::Relaxed);
+        *self.0.integrity.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// What the last pass of the scrubber found to be wrong with stored events; nothing when all agreed.
+    pub fn integrity(&self) -> Option<String> {
+        self.0.integrity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn trouble(&self, sentence: String) {
         *self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence);
     }
@@ -100,6 +123,9 @@ impl Handle {
             ("ambit_ingest_commits_total", read(&self.0.commits)),
             ("ambit_ingest_last_commit_microseconds", read(&self.0.last_commit_us)),
             ("ambit_ledger_checkpoints_total", read(&self.0.checkpoints)),
+            ("ambit_scrub_rows_total", read(&self.0.scrubbed_rows)),
+            ("ambit_scrub_passes_total", read(&self.0.scrubs)),
+            ("ambit_integrity_faults_total", read(&self.0.integrity_faults)),
         ]
     }
 }

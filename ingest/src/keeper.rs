@@ -1,13 +1,15 @@
 //! Keeps the ledgers: after each commit the shard's new leaves are appended and a checkpoint is signed.
 //!
 //! The store is ahead, the ledger follows: after a crash the missing leaves are read from the store. The other way
-//! round would be a rolled-back store, which is an alarm, not a repair.
+//! round would be a rolled-back store, which is an alarm, not a repair. So is a ledger that does not hold what is
+//! remembered of it elsewhere: nothing is signed then, for a second history under the same key cannot be taken back.
 
 use crate::error::Error;
 use crate::handle::Handle;
-use ambit_ledger::{CheckpointSigner, FsTiles, LeafHash, Ledger, Origin};
-use ambit_schemas::Shard;
+use crate::outside::{Board, Outside, Remembered};
+use ambit_ledger::{CheckpointSigner, FsTiles, LeafHash, Ledger, Origin, TreeVerifier};
 use ambit_schemas::columns::names;
+use ambit_schemas::{Shard, Topic};
 use ambit_store::Store;
 use arrow::array::AsArray;
 use futures::StreamExt;
@@ -29,6 +31,10 @@ pub struct Ledgers {
     pub log_name: String,
     /// Who signs.
     pub signer: Arc<CheckpointSigner>,
+    /// Where every new checkpoint is posted.
+    pub board: Board,
+    /// Who remembers checkpoints.
+    pub outside: Outside,
 }
 
 /// The origin of a shard's ledger: `<log name>/<topic>/<partition>`.
@@ -40,6 +46,14 @@ impl Ledgers {
     /// Where the tiles of a shard are.
     pub fn shard_dir(&self, shard: Shard) -> PathBuf {
         self.dir.join(shard.topic.name()).join(shard.partition.to_string())
+    }
+
+    /// The origins of all logs that Kafka may remember.
+    fn origins(&self) -> Result<Vec<Origin>, ambit_ledger::OriginError> {
+        let partitions = self.outside.kafka.as_ref().map_or(0, |kafka| kafka.partitions);
+        let shards =
+            Topic::ALL.into_iter().flat_map(|topic| (0..partitions).map(move |n| Shard::new(topic, n)));
+        shards.map(|shard| origin(&self.log_name, shard)).collect()
     }
 
     fn open(&self, shard: Shard) -> Result<Ledger<FsTiles>, Error> {
@@ -105,7 +119,8 @@ impl Keeper {
 
     fn commit(&mut self, shard: Shard) -> Result<(), Error> {
         let Some(ledger) = self.open.get_mut(&shard) else { return Ok(()) };
-        ledger.commit(&self.ledgers.signer).map_err(|cause| Error::Ledger { shard, cause })?;
+        let signed = ledger.commit(&self.ledgers.signer).map_err(|cause| Error::Ledger { shard, cause })?;
+        self.ledgers.board.post(shard, &signed);
         self.handle.checkpointed();
         Ok(())
     }
@@ -118,41 +133,112 @@ impl Keeper {
         if signed > stored {
             return Err(Error::RolledBack { shard, signed, stored });
         }
+        self.recall(shard, stored)?;
         if signed < stored {
             tracing::info!(%shard, signed, stored, "the ledger catches up with the store");
             self.catch_up(shard, signed, stored)?;
+        } else if let Some(newest) = self.open.get(&shard).and_then(|ledger| ledger.published().checkpoint())
+        {
+            // Whoever remembers may have died before it heard of this one.
+            self.ledgers.board.post(shard, newest);
         }
         Ok(())
     }
 
-    fn catch_up(&mut self, shard: Shard, from: u64, stored: u64) -> Result<(), Error> {
-        let (store, runtime) = (self.store.clone(), self.runtime.clone());
-        let mut rows = Box::pin(store.scan(shard, from));
-        let mut waiting = Vec::new();
-        let mut next = from;
-        while let Some(batch) = runtime.block_on(rows.next()) {
-            let batch = batch?;
-            let unreadable = |row| ambit_schemas::columns::UnreadableRow { row, column: names::LEAF_HASH };
-            let hashes =
-                batch.column_by_name(names::LEAF_HASH).and_then(|column| column.as_binary_opt::<i32>());
-            let Some(hashes) = hashes else { return Err(Error::Row { shard, cause: unreadable(0) }) };
-            for row in 0..batch.num_rows() {
-                if next == stored {
-                    break;
-                }
-                let Ok(bytes) = <[u8; 32]>::try_from(hashes.value(row)) else {
-                    return Err(Error::Row { shard, cause: unreadable(row) });
-                };
-                waiting.push(LeafHash::from_bytes(bytes));
-                next += 1;
-            }
-            if waiting.len() >= CATCH_UP_LEAVES {
-                self.append(shard, &waiting)?;
-                self.commit(shard)?;
-                waiting.clear();
+    /// Compares the ledger with what is remembered of it elsewhere, before anything is signed.
+    fn recall(&mut self, shard: Shard, stored: u64) -> Result<(), Error> {
+        let (outside, key) = (&self.ledgers.outside, self.ledgers.signer.public_key());
+        let origin = origin(&self.ledgers.log_name, shard)?;
+        let mut remembered = Vec::new();
+        // A memory that cannot be asked is no reason to stop recording: it is said, and asked again at the next start.
+        match outside.in_mirror(&origin, key) {
+            Ok(found) => remembered.extend(found),
+            Err(error) => {
+                tracing::error!(%shard, %error, "whether the ledger was rolled back cannot be known");
             }
         }
-        self.append(shard, &waiting)?;
+        match outside.in_kafka(&self.ledgers.origins()?, key) {
+            Ok(mut found) => remembered.extend(found.remove(origin.as_str())),
+            Err(error) => tracing::warn!(%shard, %error, "the topic of checkpoints was not asked"),
+        }
+        for remembered in remembered {
+            let Some(ledger) = self.open.get(&shard) else { return Ok(()) };
+            let size = remembered.checkpoint.size.0;
+            // Tiles that were lost are rebuilt from the store; so it is the store that must have what was signed.
+            let what = if ledger.size().0 < size && size <= stored {
+                self.store_contradicts(shard, &remembered)?
+            } else {
+                remembered.contradicts(ledger.published())
+            };
+            if let Some(what) = what {
+                self.open.remove(&shard);
+                return Err(Error::Contradicted { shard, what });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong when the store should give the root that is remembered; nothing when it does.
+    fn store_contradicts(&self, shard: Shard, remembered: &Remembered) -> Result<Option<String>, Error> {
+        let failed = |cause| Error::Ledger { shard, cause };
+        let mut verifier = TreeVerifier::expecting(vec![remembered.checkpoint.clone()]).map_err(failed)?;
+        let mut wrong = None;
+        let size = remembered.checkpoint.size.0;
+        read_leaves(&self.store, &self.runtime, shard, 0, size, |leaves| {
+            for leaf in leaves {
+                wrong = wrong.take().or(verifier.push(leaf).err().map(|error| error.to_string()));
+            }
+            Ok(())
+        })?;
+        Ok(wrong.map(|wrong| format!("{wrong} ({})", remembered.place)))
+    }
+
+    fn catch_up(&mut self, shard: Shard, from: u64, stored: u64) -> Result<(), Error> {
+        let mut chunks = Vec::new();
+        let (store, runtime) = (self.store.clone(), self.runtime.clone());
+        read_leaves(&store, &runtime, shard, from, stored, |leaves| {
+            chunks.extend(leaves);
+            if chunks.len() >= CATCH_UP_LEAVES {
+                self.append(shard, &std::mem::take(&mut chunks))?;
+                self.commit(shard)?;
+            }
+            Ok(())
+        })?;
+        self.append(shard, &chunks)?;
         self.commit(shard)
     }
+}
+
+/// The stored leaf hashes of a shard, in order, batch by batch.
+fn read_leaves(
+    store: &Store,
+    runtime: &runtime::Handle,
+    shard: Shard,
+    from: u64,
+    to: u64,
+    mut take: impl FnMut(Vec<LeafHash>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut rows = Box::pin(store.scan(shard, from));
+    let mut next = from;
+    while next < to
+        && let Some(batch) = runtime.block_on(rows.next())
+    {
+        let batch = batch?;
+        let unreadable = |row| ambit_schemas::columns::UnreadableRow { row, column: names::LEAF_HASH };
+        let hashes = batch.column_by_name(names::LEAF_HASH).and_then(|column| column.as_binary_opt::<i32>());
+        let Some(hashes) = hashes else { return Err(Error::Row { shard, cause: unreadable(0) }) };
+        let mut leaves = Vec::with_capacity(batch.num_rows());
+        for row in 0..batch.num_rows() {
+            if next == to {
+                break;
+            }
+            let Ok(bytes) = <[u8; 32]>::try_from(hashes.value(row)) else {
+                return Err(Error::Row { shard, cause: unreadable(row) });
+            };
+            leaves.push(LeafHash::from_bytes(bytes));
+            next += 1;
+        }
+        take(leaves)?;
+    }
+    Ok(())
 }

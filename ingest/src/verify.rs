@@ -1,239 +1,289 @@
 //! Checks the store against the ledger's signed checkpoints, row by row.
 //!
-//! For each shard, in order of leaves: the record is taken from its row, its leaf is hashed again and compared with
-//! the stored hash and with the ledger's tile; every derived column is derived again and compared; the tree over all
-//! leaves must have the root that was signed. Rows beyond the newest checkpoint are checked in themselves: they are
-//! stored, but not yet signed.
+//! Of each row the record is hashed again and compared with the hash beside it and with the leaf that was signed (a
+//! tile that was found to be under the signed root); every derived column is derived again and compared. Each leaf must
+//! be there once. Together that is the whole tree, in whatever order the rows lie, so files and row groups are read
+//! beside each other. Rows beyond the newest checkpoint are checked in themselves: they are stored, but not yet signed.
+//!
+//! What no record vouches for: when ingest took it (`recorded_at`) and whether it was a duplicate.
+
+mod coverage;
+mod damage;
+mod files;
+mod leaves;
+mod report;
+mod rows;
+mod shard;
+mod watch;
+
+pub use report::{Fault, FileFault, Report, ShardReport};
+pub use watch::{Stop, Unwatched, Watch};
 
 use crate::error::Error;
 use crate::keeper::origin;
-use ambit_ledger::{CheckpointKey, FsTiles, LeafHash, PublishedTree, TreeVerifier, leaf_hash};
-use ambit_schemas::columns::{PARTITION_COLUMN, Row, RowBuilder, Stored, names, record_at};
-use ambit_schemas::record::leaf_bytes;
-use ambit_schemas::{Shard, Timestamp, decode};
-use ambit_store::{Ranges, Store};
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
-use futures::StreamExt;
-use serde::Serialize;
-use std::collections::BTreeMap;
-use std::path::Path;
+use ambit_ledger::{CheckpointKey, FsTiles, LedgerError, PublishedTree, TreeSize};
+use ambit_schemas::{Shard, Timestamp};
+use ambit_store::{FileEntry, Position, Snapshot, Store};
+use files::{Known, Pass};
+use leaves::SignedLeaves;
+use shard::ShardState;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
-/// What is wrong with a shard: the first thing found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fault {
-    /// The leaf concerned.
-    pub leaf_index: u64,
-    /// Its offset in Kafka, when the row could be read.
-    pub offset: Option<u64>,
-    /// The event's id, when it has one.
-    pub event_id: Option<String>,
-    /// What is wrong, for people.
-    pub what: String,
+/// How often a verification begins afresh because files were replaced under it, before it gives up.
+const TRIES: usize = 3;
+
+/// What is checked.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// Which shards.
+    pub shards: Vec<Shard>,
+    /// Where an earlier verification of a shard ended; what lies before is not read again.
+    pub from: BTreeMap<Shard, TreeSize>,
+    /// Only rows that were recorded on this day (days since 1970).
+    pub day: Option<i32>,
+    /// Leaves whose rows were retired by a documented rule: their absence is no fault.
+    pub retired: BTreeMap<Shard, Vec<Range<u64>>>,
+    /// Since when columns that were added to the table later are filled: before, a null is no fault.
+    pub columns_since: BTreeMap<String, Timestamp>,
+    /// Threads that read; at least one.
+    pub threads: usize,
 }
 
-/// What was found in a shard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ShardReport {
-    /// The shard.
-    pub shard: String,
-    /// Rows that were read.
-    pub rows: u64,
-    /// Leaves whose rows retention has deleted; their hashes are the ledger's.
-    pub retired: u64,
-    /// Leaves under the newest signed checkpoint.
-    pub signed: u64,
-    /// The root that was signed, hexadecimal.
-    pub root: Option<String>,
-    /// The first thing that is wrong.
-    pub fault: Option<Fault>,
+/// A store with its ledgers.
+#[derive(Debug, Clone)]
+pub struct Verification {
+    /// The store.
+    pub store: Store,
+    /// Where the ledgers are.
+    pub ledger_dir: PathBuf,
+    /// First part of every origin.
+    pub log_name: String,
+    /// Who signed.
+    pub key: CheckpointKey,
 }
 
-impl ShardReport {
-    /// Whether everything agrees.
-    pub const fn intact(&self) -> bool {
-        self.fault.is_none()
+impl Verification {
+    /// Checks what is in scope.
+    ///
+    /// # Errors
+    /// When it could not be checked; what was found to be wrong is in the report.
+    pub async fn run(&self, scope: &Scope, watch: Arc<dyn Watch>) -> Result<Report, Error> {
+        for _ in 0..TRIES {
+            // In this order: rows are stored before they are signed, so what is signed now is in the snapshot.
+            let (verification, wanted) = (self.clone(), scope.shards.clone());
+            let trees = blocking(move || verification.trees(&wanted)).await?;
+            let positions = self.store.positions(&scope.shards).await?;
+            let snapshot = self.store.snapshot().await?;
+            let (mut scope, watch, store) = (scope.clone(), Arc::clone(&watch), self.store.clone());
+            // What retention has deleted is no fault: its hashes are the ledger's.
+            let retired = self.store.retired().await?;
+            for shard in &scope.shards {
+                scope.retired.entry(*shard).or_default().extend(retired.leaf_ranges(*shard));
+            }
+            scope.columns_since = self.store.columns_since().await?;
+            let begun = Run { scope, watch, positions, snapshot, table: store.path().to_owned() };
+            let (report, gone) = blocking(move || begun.run(trees)).await?;
+            if gone.is_empty() {
+                return Ok(report);
+            }
+            // Files that are gone were either replaced meanwhile, or somebody took them.
+            let now = self.store.snapshot().await?;
+            let named = |entry: &FileEntry| now.files.iter().any(|file| file.path == entry.path);
+            if gone.iter().any(named) {
+                let missing = gone.iter().filter(|entry| named(entry)).map(|entry| FileFault {
+                    file: entry
+                        .path
+                        .strip_prefix(self.store.path())
+                        .unwrap_or(&entry.path)
+                        .display()
+                        .to_string(),
+                    what: format!("the file is gone, with {} rows", entry.rows),
+                });
+                let mut report = report;
+                report.files.extend(missing);
+                return Ok(report);
+            }
+        }
+        Err(Error::Moving)
+    }
+
+    fn trees(&self, shards: &[Shard]) -> Result<Trees, Error> {
+        let mut trees = Vec::with_capacity(shards.len());
+        for shard in shards {
+            let dir = self.ledger_dir.join(shard.topic.name()).join(shard.partition.to_string());
+            let tree = PublishedTree::open(origin(&self.log_name, *shard)?, FsTiles::new(dir), &self.key);
+            trees.push((*shard, tree));
+        }
+        Ok(trees)
     }
 }
 
-/// Checks a shard. `progress` hears how many rows have been read.
-pub async fn verify_shard(
-    store: &Store,
-    ledger_dir: &Path,
-    log_name: &str,
-    key: &CheckpointKey,
-    shard: Shard,
-    mut progress: impl FnMut(u64),
-) -> Result<ShardReport, Error> {
-    let mut report =
-        ShardReport { shard: shard.to_string(), rows: 0, retired: 0, signed: 0, root: None, fault: None };
-    let tolerated =
-        Tolerated { retired: store.retired().await?.of(shard), columns_since: store.columns_since().await? };
-    let tiles = FsTiles::new(ledger_dir.join(shard.topic.name()).join(shard.partition.to_string()));
-    let tree = match PublishedTree::open(origin(log_name, shard)?, tiles, key) {
-        Ok(tree) => tree,
-        Err(error) => {
-            report.fault = Some(fault_of_ledger(&error));
-            return Ok(report);
-        }
-    };
-    report.signed = tree.size().0;
-    let expected = tree.checkpoint().map(|signed| signed.checkpoint().clone());
-    report.root = expected.as_ref().map(|checkpoint| checkpoint.root.to_string());
-    let mut stored_leaves = tree.stored_leaves(ambit_ledger::LeafIndex(0));
-    let mut verifier = TreeVerifier::expecting(expected.into_iter().collect())
-        .map_err(|cause| Error::Ledger { shard, cause })?;
-    let mut rows = std::pin::pin!(store.scan(shard, 0));
-    while let Some(batch) = rows.next().await {
-        let batch = batch?;
-        for row in 0..batch.num_rows() {
-            let here = leaf_at(&batch, row).unwrap_or(report.rows + report.retired);
-            if let Err(fault) = let_go(&mut report, &tolerated, here, &mut stored_leaves, &mut verifier) {
-                report.fault = Some(fault);
-                return Ok(report);
+type Trees = Vec<(Shard, Result<PublishedTree<FsTiles>, LedgerError>)>;
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Ended("the verification")))
+}
+
+struct Run {
+    scope: Scope,
+    watch: Arc<dyn Watch>,
+    positions: HashMap<Shard, Position>,
+    snapshot: Arc<Snapshot>,
+    table: PathBuf,
+}
+
+impl Run {
+    fn run(self, trees: Trees) -> Result<(Report, Vec<FileEntry>), Error> {
+        let (mut broken, mut shards) = (Vec::new(), BTreeMap::new());
+        for (shard, tree) in trees {
+            let from = self.scope.from.get(&shard).map_or(0, |size| size.0);
+            match tree {
+                Ok(tree) => {
+                    let stored = self.positions.get(&shard).map_or(0, |position| position.tree_size);
+                    let leaves = SignedLeaves::new(tree);
+                    let state = ShardState::new(shard, leaves, stored, from, Arc::clone(&self.watch));
+                    for retired in self.scope.retired.get(&shard).into_iter().flatten() {
+                        state.seen().mark_range(retired.clone());
+                    }
+                    shards.insert(shard, state);
+                }
+                Err(LedgerError::Read { origin, path, source }) => {
+                    return Err(Error::Ledger { shard, cause: LedgerError::Read { origin, path, source } });
+                }
+                Err(error) => broken.push(broken_ledger(shard, from, &error)),
             }
-            let leaf_index = report.rows + report.retired;
-            let in_tile = if leaf_index < report.signed { stored_leaves.next() } else { None };
-            let checked = match in_tile.transpose() {
-                Err(error) => Err(fault_of_ledger(&error)),
-                Ok(in_tile) => check_row(&batch, row, leaf_index, in_tile, &tolerated),
+        }
+        let (files, gone) = self.pass(&mut shards)?;
+        let mut reports = broken;
+        for (shard, state) in &shards {
+            let from = self.scope.from.get(shard).map_or(0, |size| size.0);
+            let retired = self.scope.retired.get(shard).into_iter().flatten();
+            reports.push(state.report(from, retired.map(|leaves| leaves.end - leaves.start).sum()));
+        }
+        reports.sort_by_key(|report| report.shard.parse::<Shard>().ok());
+        let rows = reports.iter().map(|report| report.rows).sum();
+        Ok((Report { table_version: self.snapshot.version, rows, shards: reports, files }, gone))
+    }
+
+    /// Reads the files and blames shards for what is wrong or not there. Returns files that could not be read, and files
+    /// that are gone.
+    fn pass(
+        &self,
+        shards: &mut BTreeMap<Shard, ShardState>,
+    ) -> Result<(Vec<FileFault>, Vec<FileEntry>), Error> {
+        let in_scope = |entry: &FileEntry| self.scope.day.is_none_or(|day| day == entry.day);
+        let (chosen, others): (Vec<FileEntry>, Vec<FileEntry>) =
+            self.snapshot.files.iter().cloned().partition(in_scope);
+        let mut found = Found::default();
+        let mut known = self.read(shards, &chosen, &mut found)?;
+        if self.scope.day.is_some() {
+            // A shard's rows follow each other in time: what is missing between its first and last of the day lies in a
+            // neighbouring day's file, or is gone.
+            let mut spans = BTreeMap::new();
+            for (shard, state) in shards.iter_mut() {
+                let span = state.seen().span();
+                spans.extend(span.map(|span| (*shard, span)));
+                let missing = state.seen().missing_inside();
+                state.want_only(missing);
+            }
+            if shards.values().any(ShardState::wants_more) {
+                known.extend(self.read(shards, &others, &mut found)?);
+            }
+            for (shard, span) in spans {
+                shards
+                    .get(&shard)
+                    .into_iter()
+                    .for_each(|state| self.blame_holes(state, span.clone(), &known));
+            }
+        } else {
+            for (shard, state) in shards.iter() {
+                let from = self.scope.from.get(shard).map_or(0, |size| size.0);
+                self.blame_missing(state, from, &known);
+            }
+        }
+        Ok((found.faults, found.gone))
+    }
+
+    fn read(
+        &self,
+        shards: &BTreeMap<Shard, ShardState>,
+        entries: &[FileEntry],
+        found: &mut Found,
+    ) -> Result<Vec<Known>, Error> {
+        let (faults, gone) = (Mutex::default(), Mutex::default());
+        let columns_since = &self.scope.columns_since;
+        let pass = Pass { table: &self.table, shards, watch: &*self.watch, columns_since, faults, gone };
+        let mut known = pass.open(entries)?;
+        known.retain(|file| file.concerns(shards));
+        self.watch.total(known.iter().map(Known::rows).sum());
+        pass.check(&known, self.scope.threads)?;
+        found.faults.extend(into_inner(pass.faults));
+        found.gone.extend(into_inner(pass.gone));
+        Ok(known)
+    }
+
+    /// The ledger or the table has fewer leaves than it should.
+    fn blame_missing(&self, state: &ShardState, from: u64, known: &[Known]) {
+        let (signed, stored) = (state.signed(), state.stored);
+        if signed > stored {
+            let what = format!(
+                "the ledger has signed {signed} leaves, the table holds {stored}: the table was rolled back or replaced"
+            );
+            state.blame(Fault { leaf_index: stored, offset: None, event_id: None, file: None, what });
+        }
+        self.blame_holes(state, from..signed.max(stored).max(from), known);
+    }
+
+    fn blame_holes(&self, state: &ShardState, within: Range<u64>, known: &[Known]) {
+        let holes = state.seen().missing(within);
+        for hole in holes {
+            let last = hole.end - 1;
+            let signed = if hole.start < state.signed() { "was signed and " } else { "" };
+            let what = match last - hole.start {
+                0 => format!("the leaf {signed}is not in the store"),
+                _ => format!("the leaf, and all up to leaf {last}, {signed}is not in the store"),
             };
-            let pushed = checked.and_then(|leaf| {
-                let wrong = |error: ambit_ledger::LedgerError| fault(leaf_index, None, error.to_string());
-                if leaf_index < report.signed { verifier.push(leaf).map_err(wrong) } else { Ok(()) }
+            // The file whose footer says that it has the leaf, if there is one.
+            let file = known.iter().find(|file| {
+                let range = file.leaves.as_ref().and_then(|leaves| leaves.get(&state.shard));
+                range.is_some_and(|(first, last)| (*first..=*last).contains(&hole.start))
             });
-            if let Err(fault) = pushed {
-                report.fault = Some(fault);
-                return Ok(report);
-            }
-            report.rows += 1;
+            let file = file.map(|file| {
+                let path = &file.entry.path;
+                path.strip_prefix(&self.table).unwrap_or(path).display().to_string()
+            });
+            state.blame(Fault { leaf_index: hole.start, offset: None, event_id: None, file, what });
         }
-        progress(report.rows);
-    }
-    let end = report.signed;
-    if let Err(fault) = let_go(&mut report, &tolerated, end, &mut stored_leaves, &mut verifier) {
-        report.fault = Some(fault);
-        return Ok(report);
-    }
-    let held = report.rows + report.retired;
-    if held < report.signed {
-        let what = format!("the ledger has signed {} leaves, the store holds {held}", report.signed);
-        report.fault = Some(fault(held, None, what));
-    } else if let Err(error) = verifier.finish() {
-        report.fault = Some(fault(report.signed, None, error.to_string()));
-    } else if let Err(error) = tree.check_tiles() {
-        report.fault = Some(fault_of_ledger(&error));
-    }
-    Ok(report)
-}
-
-/// What may be missing without being a fault.
-struct Tolerated {
-    /// Leaves whose rows retention has deleted.
-    retired: Ranges,
-    /// Since when columns that were added later are filled.
-    columns_since: BTreeMap<String, Timestamp>,
-}
-
-fn leaf_at(batch: &RecordBatch, row: usize) -> Option<u64> {
-    let leaves = batch.column_by_name(names::LEAF_INDEX)?.as_primitive_opt::<Int64Type>()?;
-    (row < leaves.len()).then(|| leaves.value(row).cast_unsigned())
-}
-
-/// Passes over leaves up to `until` whose rows were deleted by retention: the ledger's own hashes stand for them, so
-/// the root over all leaves is still the one that was signed.
-fn let_go(
-    report: &mut ShardReport,
-    tolerated: &Tolerated,
-    until: u64,
-    in_tiles: &mut impl Iterator<Item = Result<LeafHash, ambit_ledger::LedgerError>>,
-    verifier: &mut TreeVerifier,
-) -> Result<(), Fault> {
-    loop {
-        let next = report.rows + report.retired;
-        if next >= until.min(report.signed) || tolerated.retired.last_from(next).is_none() {
-            return Ok(());
-        }
-        let leaf = match in_tiles.next() {
-            Some(Ok(leaf)) => leaf,
-            Some(Err(error)) => return Err(fault_of_ledger(&error)),
-            None => return Ok(()),
-        };
-        verifier.push(leaf).map_err(|error| fault(next, None, error.to_string()))?;
-        report.retired += 1;
     }
 }
 
-fn fault(leaf_index: u64, stored: Option<&Stored>, what: String) -> Fault {
-    let event_id = stored
-        .and_then(|stored| stored.record.header("ce_id"))
-        .map(|id| String::from_utf8_lossy(id).into_owned());
-    Fault { leaf_index, offset: stored.map(|stored| stored.record.offset), event_id, what }
+/// What is wrong with files.
+#[derive(Default)]
+struct Found {
+    faults: Vec<FileFault>,
+    gone: Vec<FileEntry>,
 }
 
-fn fault_of_ledger(error: &ambit_ledger::LedgerError) -> Fault {
-    fault(0, None, format!("the ledger itself is broken: {error}"))
+fn into_inner<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn check_row(
-    batch: &RecordBatch,
-    row: usize,
-    leaf_index: u64,
-    in_tile: Option<LeafHash>,
-    tolerated: &Tolerated,
-) -> Result<LeafHash, Fault> {
-    let stored = record_at(batch, row).map_err(|error| fault(leaf_index, None, error.to_string()))?;
-    let wrong = |what: String| Err(fault(leaf_index, Some(&stored), what));
-    if stored.leaf_index != leaf_index {
-        return wrong(format!("the row claims to be leaf {}", stored.leaf_index));
+fn broken_ledger(shard: Shard, from: u64, error: &LedgerError) -> ShardReport {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let what = format!("the ledger itself is broken: {error}{cause}");
+    ShardReport {
+        shard: shard.to_string(),
+        from,
+        rows: 0,
+        retired: 0,
+        signed: 0,
+        root: None,
+        fault: Some(Fault { leaf_index: from, offset: None, event_id: None, file: None, what }),
+        faults: 1,
     }
-    let mut bytes = Vec::new();
-    leaf_bytes(&stored.record, &mut bytes);
-    let leaf = leaf_hash(&bytes);
-    if leaf.as_bytes().as_slice() != stored.leaf_hash.as_slice() {
-        return wrong(
-            "the record does not have the hash that is stored with it: its bytes were changed".into(),
-        );
-    }
-    if in_tile.is_some_and(|in_tile| in_tile != leaf) {
-        return wrong("the record is not the one that was signed: row and hash were changed".into());
-    }
-    match derived_column_that_differs(batch, row, &stored, leaf, tolerated) {
-        Some(column) => wrong(format!("column `{column}` does not say what the record says: it was changed")),
-        None => Ok(leaf),
-    }
-}
-
-/// Derives the row again from its record and compares column by column.
-fn derived_column_that_differs(
-    batch: &RecordBatch,
-    row: usize,
-    stored: &Stored,
-    leaf: LeafHash,
-    tolerated: &Tolerated,
-) -> Option<String> {
-    let decoded = decode(&stored.record);
-    let mut builder = RowBuilder::new(1);
-    builder.append(Row {
-        record: &stored.record,
-        decoded: decoded.as_ref(),
-        leaf_index: stored.leaf_index,
-        leaf_hash: *leaf.as_bytes(),
-        recorded_at: stored.recorded_at,
-        duplicate: stored.duplicate,
-    });
-    let Ok(again) = builder.finish() else { return Some("all".into()) };
-    let differs = |name: &str| {
-        let (Some(left), Some(right)) = (batch.column_by_name(name), again.column_by_name(name)) else {
-            return true;
-        };
-        let since = tolerated.columns_since.get(name);
-        if left.is_null(row) && since.is_some_and(|since| stored.recorded_at < *since) {
-            return false;
-        }
-        left.slice(row, 1).to_data() != right.to_data()
-    };
-    let schema = again.schema();
-    let mut columns = schema.fields().iter().map(|field| field.name().as_str());
-    columns.find(|name| *name != PARTITION_COLUMN && differs(name)).map(str::to_owned)
 }

@@ -75,7 +75,7 @@ impl SignedCheckpoint {
         let text = std::str::from_utf8(note).map_err(|_| malformed("it is not UTF-8"))?;
         let parsed = Note::from_bytes(note).map_err(|_| malformed("it is not a signed note"))?;
         parsed
-            .verify(&VerifierList::new(vec![Box::new(key.verifier.clone())]))
+            .verify(&VerifierList::new(vec![Box::new(key.verifier())]))
             .map_err(|source| CheckpointError::NotSigned { key: key.to_string(), source })?;
         Ok(Self { checkpoint: Checkpoint::parse(parsed.text())?, note: text.to_owned() })
     }
@@ -129,6 +129,10 @@ impl CheckpointKey {
     /// The name in the key, which stands on the signature line too.
     pub fn name(&self) -> &str {
         self.verifier.name()
+    }
+
+    pub(crate) fn verifier(&self) -> StandardVerifier {
+        self.verifier.clone()
     }
 
     pub(crate) fn key_id(&self) -> u32 {

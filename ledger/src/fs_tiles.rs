@@ -132,6 +132,22 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Makes a directory and those above it up to `root`, which is there, and makes their entries durable.
+pub(crate) fn create_dirs(root: &Path, dir: &Path) -> io::Result<()> {
+    let mut missing: Vec<&Path> =
+        dir.ancestors().take_while(|part| *part != root && !part.is_dir()).collect();
+    missing.reverse();
+    for part in missing {
+        if let Err(error) = fs::create_dir(part)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(error);
+        }
+        sync_dir(parent_of(part))?;
+    }
+    Ok(())
+}
+
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }

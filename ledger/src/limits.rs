@@ -25,3 +25,6 @@ pub const MAX_KEY_FILE_BYTES: usize = 4096;
 
 /// Checkpoints one verification pass compares with.
 pub const MAX_EXPECTED_CHECKPOINTS: usize = 100_000;
+
+/// Files of a mirror that may be no checkpoints before it is called unusable: crashes leave one each.
+pub const MAX_MIRROR_JUNK: usize = 1_000;

@@ -24,6 +24,9 @@ pub enum Error {
     /// The ledger.
     #[error("the ledger cannot be read")]
     Ledger(#[from] ambit_ledger::LedgerError),
+    /// A file of the ledger.
+    #[error("a file of the ledger cannot be read: check that its directory is mounted and readable")]
+    Tiles(#[source] std::io::Error),
     /// A stored row.
     #[error("a stored row cannot be read: run `ambit verify`")]
     Row(#[from] ambit_schemas::columns::UnreadableRow),

@@ -24,6 +24,6 @@ pub use error::Error;
 pub use events::{EventFilter, LIMIT_DEFAULT, LIMIT_MAX, Order, TEXT_BYTES_MAX};
 pub use options::Options;
 pub use overview::{CheckpointView, Ledgers};
-pub use proof::ProofView;
+pub use proof::{ConsistencyView, ProofView};
 pub use service::{Service, Sources};
 pub use views::{EventView, Page};

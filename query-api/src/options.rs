@@ -17,6 +17,9 @@ pub struct Options {
     pub concurrent_queries: usize,
     /// Megabytes that all questions together may hold.
     pub memory_mb: usize,
+    /// Whether checkpoints and tiles (`/ledger/...`) are given to anybody, so that other people's tools can follow the
+    /// log. They hold hashes and sizes, no events. Everything else always needs the token.
+    pub public_ledger: bool,
 }
 
 impl Default for Options {
@@ -27,6 +30,7 @@ impl Default for Options {
             query_timeout_ms: 15_000,
             concurrent_queries: 8,
             memory_mb: 512,
+            public_ledger: false,
         }
     }
 }

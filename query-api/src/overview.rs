@@ -29,9 +29,14 @@ pub struct Ledgers {
 }
 
 impl Ledgers {
+    /// The files of a shard's ledger.
+    pub(crate) fn tiles(&self, shard: Shard) -> FsTiles {
+        FsTiles::new(self.dir.join(shard.topic.name()).join(shard.partition.to_string()))
+    }
+
     /// Opens a shard's tree at its newest checkpoint.
     pub(crate) fn open(&self, shard: Shard) -> Result<PublishedTree<FsTiles>, LedgerError> {
-        let tiles = FsTiles::new(self.dir.join(shard.topic.name()).join(shard.partition.to_string()));
+        let tiles = self.tiles(shard);
         let origin = Origin::new(&format!("{}/{shard}", self.log_name));
         // A log name that is no origin was refused when ingest started; such a ledger is empty.
         let origin =

@@ -1,8 +1,9 @@
-//! Inclusion proofs: an event is in the log that the checkpoint signed.
+//! Proofs: an event is in the log that the checkpoint signed, and the log only grew.
 
 use crate::error::Error;
 use crate::overview::Ledgers;
-use ambit_ledger::{LeafIndex, verify_inclusion};
+use ambit_ledger::{LeafIndex, TreeSize, verify_consistency, verify_inclusion};
+use ambit_schemas::Shard;
 use ambit_schemas::columns::Stored;
 use ambit_schemas::record::leaf_bytes;
 use serde::Serialize;
@@ -50,4 +51,60 @@ pub(crate) fn prove(ledgers: &Ledgers, stored: &Stored) -> Result<Option<ProofVi
         origin: tree.origin().to_string(),
         verified,
     }))
+}
+
+/// A proof that the older tree is the beginning of the newer one. Anybody can check it who has a checkpoint of either.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ConsistencyView {
+    /// Whose log it is.
+    pub origin: String,
+    /// Leaves of the older tree.
+    pub from: u64,
+    /// Its root, hexadecimal.
+    pub from_root: String,
+    /// Leaves of the newer tree.
+    pub to: u64,
+    /// Its root, hexadecimal.
+    pub to_root: String,
+    /// The hashes, hexadecimal (RFC 6962, section 2.1.2).
+    pub hashes: Vec<String>,
+    /// The newest signed checkpoint (C2SP tlog-checkpoint), under which both trees are.
+    pub checkpoint: String,
+    /// Whether it holds: checked before it is given.
+    pub verified: bool,
+}
+
+/// The proof between two sizes of a shard's log; `to` is the newest checkpoint's when absent.
+pub(crate) fn prove_consistency(
+    ledgers: &Ledgers,
+    shard: Shard,
+    from: TreeSize,
+    to: Option<TreeSize>,
+) -> Result<ConsistencyView, Error> {
+    if !ledgers.shards.contains(&shard) {
+        return Err(Error::NotFound(format!("there is no shard {shard}")));
+    }
+    let tree = ledgers.open(shard)?;
+    let Some(signed) = tree.checkpoint() else {
+        return Err(Error::NotFound(format!("shard {shard} has no checkpoint yet")));
+    };
+    let to = to.unwrap_or(tree.size());
+    if from > to || to > tree.size() {
+        return Err(Error::Bad(format!(
+            "`from` must not be greater than `to`, nor `to` greater than {}, the newest checkpoint's size",
+            tree.size()
+        )));
+    }
+    let (from_root, to_root) = (tree.root_at(from)?, tree.root_at(to)?);
+    let hashes = tree.consistency_proof(from, to)?;
+    Ok(ConsistencyView {
+        origin: tree.origin().to_string(),
+        from: from.0,
+        from_root: from_root.to_string(),
+        to: to.0,
+        to_root: to_root.to_string(),
+        verified: verify_consistency(from, from_root, to, to_root, &hashes).is_ok(),
+        hashes: hashes.iter().map(ToString::to_string).collect(),
+        checkpoint: signed.note().to_owned(),
+    })
 }

@@ -145,16 +145,49 @@ pub const LEAF_PREFIX: &[u8] = b"ambit-record/v1\0";
 /// Integers are little-endian `u64`; texts and bytes are preceded by their length; an absent key or value has the
 /// length `u64::MAX`. The encoding is injective, so two different records never share a leaf.
 pub fn leaf_bytes(record: &Record, out: &mut Vec<u8>) {
-    // INVARIANT S-2
-    out.clear();
-    out.extend_from_slice(LEAF_PREFIX);
-    put_bytes(out, Some(record.shard.topic.name().as_bytes()));
-    put_u64(out, u64::from(record.shard.partition));
-    put_u64(out, record.offset);
-    out.extend_from_slice(&record.timestamp_us.to_le_bytes());
-    put_bytes(out, record.key.as_deref());
-    put_headers(out, &record.headers);
-    put_bytes(out, record.value.as_deref());
+    let headers = encode_headers(&record.headers);
+    let parts = LeafParts {
+        shard: record.shard,
+        offset: record.offset,
+        timestamp_us: record.timestamp_us,
+        key: record.key.as_deref(),
+        headers: &headers,
+        value: record.value.as_deref(),
+    };
+    parts.write(out);
+}
+
+/// A record in parts, as the store keeps it: for whoever hashes millions of them.
+#[derive(Debug, Clone, Copy)]
+pub struct LeafParts<'a> {
+    /// Where it stands.
+    pub shard: Shard,
+    /// Its offset in the shard.
+    pub offset: u64,
+    /// The broker's time of the record, in microseconds since 1970.
+    pub timestamp_us: i64,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The headers as [`encode_headers`] writes them.
+    pub headers: &'a [u8],
+    /// The value.
+    pub value: Option<&'a [u8]>,
+}
+
+impl LeafParts<'_> {
+    /// The bytes that [`leaf_bytes`] gives for the whole record.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        // INVARIANT S-2
+        out.clear();
+        out.extend_from_slice(LEAF_PREFIX);
+        put_bytes(out, Some(self.shard.topic.name().as_bytes()));
+        put_u64(out, u64::from(self.shard.partition));
+        put_u64(out, self.offset);
+        out.extend_from_slice(&self.timestamp_us.to_le_bytes());
+        put_bytes(out, self.key);
+        out.extend_from_slice(self.headers);
+        put_bytes(out, self.value);
+    }
 }
 
 /// Headers as one byte string, in the encoding of [`leaf_bytes`]: the form in which the store keeps them.

@@ -1,20 +1,30 @@
-//! `ambit verify`: the store against the ledger's signed checkpoints.
+//! `ambit verify`: the store against the ledger's signed checkpoints, and checkpoints against each other.
+
+mod bar;
+mod consistency;
+mod marks;
+mod remembered;
 
 use crate::cli::VerifyArgs;
 use crate::config::Config;
 use crate::output::{print, print_error};
 use crate::roles::parts::Parts;
-use ambit_ingest::verify::{ShardReport, verify_shard};
-use ambit_schemas::{Shard, Topic};
+use ambit_ingest::verify::{Report, Scope, ShardReport, Verification};
+use ambit_schemas::{Shard, Timestamp, Topic};
 use anyhow::{Context, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use bar::Bar;
+use marks::Marks;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-/// Exit code when evidence does not verify.
+/// Exit code when something does not verify.
 const BROKEN: u8 = 2;
 
 /// Runs the command. The exit code says how it went: 0 intact, 2 broken; an error, 1, that it could not be checked.
 pub async fn run(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    if let Some(old) = &args.consistency {
+        return consistency::run(config, old, args.with.as_deref());
+    }
     if !config.table_dir().join("_delta_log").is_dir() {
         bail!(
             "there is no store in {}: name the data directory with --data-dir",
@@ -27,33 +37,63 @@ pub async fn run(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode>
         Some(text) => vec![text.parse()?],
         None => all_shards(config),
     };
-    let mut reports = Vec::new();
-    for shard in shards {
-        let bar = ProgressBar::new_spinner().with_message(shard.to_string());
-        bar.set_style(
-            ProgressStyle::with_template("{spinner} {msg}: {pos} rows, {per_sec}")
-                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
-        );
-        let report = verify_shard(
-            &store,
-            &config.ledger_dir(),
-            &config.ledger.log_name,
-            signer.public_key(),
-            shard,
-            |rows| bar.set_position(rows),
-        )
-        .await
-        .with_context(|| format!("shard {shard} could not be checked"))?;
-        bar.finish_and_clear();
-        reports.push(report);
+    let state = args.state.clone().unwrap_or_else(|| config.data_dir.join("verified.json"));
+    let mut marks = Marks::read(&state, signer.public_key())?;
+    let mut scope = Scope {
+        shards: shards.clone(),
+        day: args.day.as_deref().map(day).transpose()?,
+        threads: args.threads.unwrap_or_else(threads).max(1),
+        ..Scope::default()
+    };
+    let mut broken =
+        tokio::task::block_in_place(|| remembered::contradictions(config, &shards, signer.public_key()))?;
+    if args.incremental {
+        for shard in &shards {
+            match marks.proved(config, *shard, signer.public_key())? {
+                marks::Start::At(size) => drop(scope.from.insert(*shard, size)),
+                marks::Start::Broken(what) => broken.push(what),
+            }
+        }
     }
-    if args.json {
-        print(&serde_json::to_string_pretty(&reports)?);
-    } else {
-        reports.iter().for_each(show);
+    let verification = Verification {
+        store,
+        ledger_dir: config.ledger_dir(),
+        log_name: config.ledger.log_name.clone(),
+        key: signer.public_key().clone(),
+    };
+    let bar = Arc::new(Bar::new());
+    let report =
+        verification.run(&scope, Arc::<Bar>::clone(&bar)).await.context("the store could not be checked")?;
+    bar.finish();
+    if scope.day.is_none() {
+        let contradicted = !broken.is_empty();
+        for report in report
+            .shards
+            .iter()
+            .filter(|_| !contradicted)
+            .filter(|report| report.intact() && report.signed > 0)
+        {
+            marks.set(config, report, &signer)?;
+        }
+        match marks.write(&state) {
+            // Who verifies a copy that cannot be written to wants no marks in it.
+            Err(error) if !args.incremental && args.state.is_none() => tracing::warn!("{error:#}"),
+            written => written?,
+        }
     }
-    let intact = reports.iter().all(ShardReport::intact);
+    show(&report, &broken, args.json)?;
+    let intact = report.intact() && broken.is_empty();
     Ok(if intact { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) })
+}
+
+/// Every core: a verification runs alone.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn day(text: &str) -> anyhow::Result<i32> {
+    let midnight = Timestamp::parse(&format!("{text}T00:00:00Z"));
+    Ok(midnight.with_context(|| format!("`--day` must be like 2026-11-24, got `{text}`"))?.day())
 }
 
 /// Every shard that the configuration knows, and those that have a ledger.
@@ -69,25 +109,43 @@ fn all_shards(config: &Config) -> Vec<Shard> {
     shards
 }
 
-fn show(report: &ShardReport) {
-    match &report.fault {
-        None => {
-            let retired = match report.retired {
-                0 => String::new(),
-                retired => format!(", {retired} deleted by retention"),
-            };
-            print(&format!(
-                "intact  {}  {} rows, {} signed{retired}",
-                report.shard, report.rows, report.signed
-            ));
+fn show(report: &Report, broken: &[String], json: bool) -> anyhow::Result<()> {
+    if json {
+        let mut value = serde_json::to_value(report)?;
+        if let Some(object) = value.as_object_mut() {
+            object.insert("checkpoints".into(), broken.into());
+            object.insert("intact".into(), (report.intact() && broken.is_empty()).into());
         }
-        Some(fault) => {
-            let event = fault.event_id.as_deref().map_or_else(String::new, |id| format!(", event {id}"));
-            let offset = fault.offset.map_or_else(String::new, |offset| format!(", offset {offset}"));
-            print_error(&format!(
-                "BROKEN  {}  leaf {}{offset}{event}: {}",
-                report.shard, fault.leaf_index, fault.what
-            ));
-        }
+        print(&serde_json::to_string_pretty(&value)?);
+        return Ok(());
     }
+    report.shards.iter().for_each(show_shard);
+    for file in &report.files {
+        print_error(&format!("BROKEN  {}: {}", file.file, file.what));
+    }
+    for what in broken {
+        print_error(&format!("BROKEN  {what}"));
+    }
+    Ok(())
+}
+
+fn show_shard(report: &ShardReport) {
+    let Some(fault) = &report.fault else {
+        let from = if report.from > 0 { format!(" from leaf {}", report.from) } else { String::new() };
+        let retired = match report.retired {
+            0 => String::new(),
+            leaves => format!(", {leaves} deleted by retention"),
+        };
+        let (shard, rows, signed) = (&report.shard, report.rows, report.signed);
+        print(&format!("intact  {shard}  {rows} rows{from}, {signed} signed{retired}"));
+        return;
+    };
+    let named = [
+        fault.offset.map(|offset| format!(", offset {offset}")),
+        fault.event_id.as_deref().map(|id| format!(", event {id}")),
+        fault.file.as_deref().map(|file| format!(", file {file}")),
+    ];
+    let named: String = named.into_iter().flatten().collect();
+    let more = if report.faults > 1 { format!(" ({} faults in all)", report.faults) } else { String::new() };
+    print_error(&format!("BROKEN  {}  leaf {}{named}: {}{more}", report.shard, fault.leaf_index, fault.what));
 }

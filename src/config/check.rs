@@ -31,6 +31,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     }
     let first = ambit_schemas::Shard::new(ambit_schemas::Topic::Events, 0);
     ambit_ingest::origin(&config.ledger.log_name, first).context("`ledger.log_name` cannot be used")?;
+    config.ledger.check(&config.data_dir)?;
     for path in &config.analyzer.approver_keys {
         keys::public_key(path).context("`analyzer.approver_keys`")?;
     }

@@ -2,8 +2,10 @@
 //! command line and its environment variables.
 
 mod check;
+mod ledger;
 
 pub use check::check;
+pub use ledger::Ledger;
 
 use crate::cli::Cli;
 use anyhow::Context;
@@ -70,20 +72,6 @@ pub struct Gateway {
 impl Default for Gateway {
     fn default() -> Self {
         Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 7080)) }
-    }
-}
-
-/// The ledger.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Ledger {
-    /// First part of every shard's origin, and the name of the signing key (C2SP tlog-checkpoint).
-    pub log_name: String,
-}
-
-impl Default for Ledger {
-    fn default() -> Self {
-        Self { log_name: "ambit.local".into() }
     }
 }
 

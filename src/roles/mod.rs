@@ -2,6 +2,7 @@
 
 pub mod analyze;
 pub mod broker;
+pub mod checkpoints;
 pub mod gateway;
 pub mod maintain;
 pub mod parts;

@@ -6,6 +6,7 @@ use crate::roles::analyze::{Analyze, Counters};
 use crate::roles::snapshots::Snapshots;
 use ambit_bus::{Linger, Producer};
 use ambit_ingest::Ledgers;
+use ambit_ingest::outside::Outside;
 use ambit_ledger::CheckpointSigner;
 use ambit_store::Store;
 use anyhow::Context;
@@ -49,7 +50,14 @@ impl Parts<'_> {
             dir: self.config.ledger_dir(),
             log_name: self.config.ledger.log_name.clone(),
             signer: self.signer()?,
+            board: ambit_ingest::outside::Board::default(),
+            outside: self.outside()?,
         })
+    }
+
+    /// Who remembers checkpoints outside the data directory.
+    pub fn outside(&self) -> anyhow::Result<Outside> {
+        Ok(Outside::new(self.config.ledger.mirror()?, Some(self.config.kafka.clone())))
     }
 
     /// The key with which this installation approves envelopes: for the simulator and recorded runs.

@@ -5,6 +5,7 @@ use crate::keys;
 use crate::output::print;
 use crate::roles::analyze::Counters;
 use crate::roles::broker::Broker;
+use crate::roles::checkpoints;
 use crate::roles::gateway::{self, Gateway, redaction_key};
 use crate::roles::maintain::{self, Maintain};
 use crate::roles::parts::Parts;
@@ -12,6 +13,8 @@ use crate::runtime::signals;
 use crate::runtime::supervisor::{OnError, Stage, Supervisor, TaskStates, on_thread};
 use crate::simulate::now;
 use ambit_ingest::Health;
+use ambit_ingest::scrub::Scrubber;
+use ambit_ingest::verify::Verification;
 use ambit_query_api::{Engine, Sources};
 use ambit_schemas::id::TenantId;
 use ambit_schemas::{Shard, Topic};
@@ -20,6 +23,7 @@ use anyhow::Context;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -155,11 +159,15 @@ impl Process {
 
     async fn start_ingest(&mut self) -> anyhow::Result<()> {
         let parts = Parts { config: &self.config };
+        let ledgers = parts.ledgers()?;
+        self.tell_of_checkpoints(&ledgers)?;
+        let store = self.store().await?;
+        self.start_scrubber(&store, &ledgers)?;
         let service = ambit_ingest::Service {
             options: self.config.ingest.clone(),
             kafka: self.config.kafka.clone(),
-            store: self.store().await?,
-            ledgers: parts.ledgers()?,
+            store,
+            ledgers,
             handle: self.handles.ingest.clone(),
         };
         let runtime = Handle::current();
@@ -183,6 +191,50 @@ impl Process {
         self.supervisor.spawn(Stage::Storage, "maintenance", OnError::Restart, move |shutdown| {
             maintain.clone().run(shutdown)
         });
+        Ok(())
+    }
+
+    /// Starts what reads everything stored again and compares it with the ledger, unless it is switched off.
+    fn start_scrubber(&mut self, store: &Store, ledgers: &ambit_ingest::Ledgers) -> anyhow::Result<()> {
+        let options = &self.config.ledger;
+        if options.scrub_every_seconds == 0 {
+            return Ok(());
+        }
+        let scrubber = Scrubber {
+            verification: Verification {
+                store: store.clone(),
+                ledger_dir: ledgers.dir.clone(),
+                log_name: ledgers.log_name.clone(),
+                key: ledgers.signer.public_key().clone(),
+            },
+            shards: shards(&self.config),
+            every: Duration::from_secs(options.scrub_every_seconds),
+            rows_per_second: options.scrub_rows_per_second,
+            producer: Parts { config: &self.config }.prompt_producer("ambit-scrubber")?,
+            handle: self.handles.ingest.clone(),
+            clock: now,
+        };
+        self.supervisor.spawn(Stage::Storage, "scrubber", OnError::Restart, move |shutdown| {
+            let scrubber = scrubber.clone();
+            async move { Ok(scrubber.run(shutdown).await?) }
+        });
+        Ok(())
+    }
+
+    /// Starts what tells others of signed checkpoints. Each fails and is started again by itself.
+    fn tell_of_checkpoints(&mut self, ledgers: &ambit_ingest::Ledgers) -> anyhow::Result<()> {
+        let sender = ambit_bus::CheckpointSender::new(&self.config.kafka)?;
+        let board = ledgers.board.clone();
+        self.supervisor.spawn(Stage::Storage, "checkpoints", OnError::Restart, move |shutdown| {
+            checkpoints::kafka(sender.clone(), board.clone(), shutdown)
+        });
+        if let Some(mirror) = self.config.ledger.mirror()? {
+            let every = Duration::from_secs(self.config.ledger.mirror_every_seconds);
+            let board = ledgers.board.clone();
+            self.supervisor.spawn(Stage::Storage, "mirror", OnError::Restart, move |shutdown| {
+                checkpoints::mirror(mirror.clone(), every, board.clone(), shutdown)
+            });
+        }
         Ok(())
     }
 
@@ -309,6 +361,9 @@ fn troubles(handles: &Handles) -> Vec<(String, String)> {
     let mut all = Vec::new();
     if let Health::Degraded(sentence) = handles.ingest.health() {
         all.push(("ingest".to_owned(), sentence));
+    }
+    if let Some(sentence) = handles.ingest.integrity() {
+        all.push(("integrity".to_owned(), sentence));
     }
     if let Some(sentence) = handles.enforcement.trouble_now() {
         all.push(("enforcement".to_owned(), sentence));

@@ -164,6 +164,16 @@ impl Error {
         Self::Parquet { doing, path: path.to_owned(), cause }
     }
 
+    /// Whether a file of the table is not where it should be.
+    pub fn is_missing_file(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether the bytes of a file could be had and make no sense: a damaged file, not an unreachable disk.
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Parquet { .. } | Self::Arrow(_) | Self::Damaged { .. })
+    }
+
     /// Whether the same work may succeed later without anybody changing the program: the disk is full or away.
     pub fn is_transient(&self) -> bool {
         matches!(

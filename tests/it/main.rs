@@ -17,6 +17,7 @@
 mod crashes;
 mod harness;
 mod hostile;
+mod ledger;
 mod mistakes;
 mod pipeline;
 mod recorded;

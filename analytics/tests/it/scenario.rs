@@ -147,10 +147,10 @@ impl Case {
                 data["envelope"] = json!("@envelope");
             }
             "task.envelope.closed" => {
-                data["closed"] = json!({"envelope_id": format!("env-{task}"), "outcome": "completed"})
+                data["closed"] = json!({"envelope_id": format!("env-{task}"), "outcome": "completed"});
             }
             "tool_call.requested" | "tool_call.completed" => {
-                data["tool_call"] = json!({"id": format!("call-{index}")})
+                data["tool_call"] = json!({"id": format!("call-{index}")});
             }
             _ => {}
         }
@@ -162,11 +162,11 @@ impl Case {
         if let Some((place, raw)) = raw {
             value = value.replace(place, &raw);
         }
-        read(&kind, &format!("{task}-{index}"), seconds, value)
+        read(&kind, &format!("{task}-{index}"), seconds, &value)
     }
 }
 
-fn read(kind: &str, id: &str, seconds: f64, value: String) -> Event {
+fn read(kind: &str, id: &str, seconds: f64, value: &str) -> Event {
     #[expect(clippy::cast_possible_truncation, reason = "seconds of a scenario")]
     let time = Timestamp::from_micros(START_US + (seconds * 1e6) as i64);
     let header = |name: &str, text: &str| (name.to_owned(), Bytes::copy_from_slice(text.as_bytes()));
@@ -182,7 +182,7 @@ fn read(kind: &str, id: &str, seconds: f64, value: String) -> Event {
             header("ce_type", &format!("ambit.{kind}.v1")),
             header("ce_time", &time.to_string()),
         ],
-        value: Some(Bytes::from(value.clone())),
+        value: Some(Bytes::copy_from_slice(value.as_bytes())),
     };
     decode(&record).unwrap_or_else(|malformed| panic!("{kind}: {malformed}: {value}"))
 }

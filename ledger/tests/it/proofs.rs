@@ -48,16 +48,16 @@ fn the_same_proofs_come_from_a_log_that_was_committed_leaf_by_leaf() {
 
 #[test]
 fn consistency_holds_for_all_pairs_and_fails_for_any_flipped_hash() {
-    let tree = published(log_of(64, &[])).unwrap();
-    let roots: Vec<TreeHash> = (0..=64).map(|size| tree.root_at(TreeSize(size)).unwrap()).collect();
-    for new in 0..=64 {
+    let tree = published(log_of(LARGEST, &[])).unwrap();
+    let roots: Vec<TreeHash> = (0..=LARGEST).map(|size| tree.root_at(TreeSize(size)).unwrap()).collect();
+    for new in 0..=LARGEST {
         for old in 0..=new {
             let (old_root, new_root) =
                 (roots[usize::try_from(old).unwrap()], roots[usize::try_from(new).unwrap()]);
             let (old, new) = (TreeSize(old), TreeSize(new));
             let proof = tree.consistency_proof(old, new).unwrap();
             verify_consistency(old, old_root, new, new_root, &proof).unwrap();
-            let bit = usize::try_from((old.0 * 65 + new.0) % 256).unwrap();
+            let bit = usize::try_from((old.0 * 301 + new.0) % 256).unwrap();
             let wrong = |hash: TreeHash| TreeHash::from_bytes(flipped(hash.as_bytes(), bit));
             assert!(verify_consistency(old, wrong(old_root), new, new_root, &proof).is_err(), "{old} {new}");
             // An empty log says nothing about what comes after it.
@@ -118,6 +118,36 @@ fn trees_of_three_tile_levels_prove_at_their_seams() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_changed_proof_of_consistency_and_no_other_size_holds(
+        (new, old) in (2..=LARGEST).prop_flat_map(|new| (Just(new), 1..new)),
+        bit in 0..256_usize,
+        other in 1..=LARGEST,
+    ) {
+        let tree = published(log_of(LARGEST, &[])).unwrap();
+        let root = |size| tree.root_at(TreeSize(size)).unwrap();
+        let proof = tree.consistency_proof(TreeSize(old), TreeSize(new)).unwrap();
+        let holds = |old, old_root, new, new_root, proof: &[TreeHash]| {
+            verify_consistency(TreeSize(old), old_root, TreeSize(new), new_root, proof).is_ok()
+        };
+        prop_assert!(holds(old, root(old), new, root(new), &proof));
+        for place in 0..proof.len() {
+            let mut changed = proof.clone();
+            changed[place] = TreeHash::from_bytes(flipped(proof[place].as_bytes(), bit));
+            prop_assert!(!holds(old, root(old), new, root(new), &changed));
+            let mut shorter = proof.clone();
+            shorter.remove(place);
+            prop_assert!(!holds(old, root(old), new, root(new), &shorter));
+        }
+        let mut longer = proof.clone();
+        longer.push(root(new));
+        prop_assert!(!holds(old, root(old), new, root(new), &longer));
+        // Neither tree is shown to have another size: a log that says so is a fork.
+        if other != old {
+            prop_assert!(!holds(other, root(old), new, root(new), &proof));
+        }
+    }
 
     #[test]
     fn any_flipped_bit_and_any_other_position_fails(

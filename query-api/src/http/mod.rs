@@ -3,6 +3,7 @@
 mod console;
 mod guard;
 mod handlers;
+mod ledger;
 mod metrics;
 mod params;
 mod problem;
@@ -26,6 +27,8 @@ use utoipa_axum::routes;
 
 /// Most bytes of a request's body: no resource takes one.
 const BODY_BYTES_MAX: usize = 16 << 10;
+/// Files of the ledgers, as C2SP tlog-tiles has them.
+const LEDGER_FILES: &str = "/ledger/{topic}/{partition}/{*path}";
 /// How long an answer may take beyond the question's own bound.
 const REQUEST_SLACK: Duration = Duration::from_secs(5);
 
@@ -57,6 +60,7 @@ fn api() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(handlers::agent))
         .routes(routes!(handlers::dead_letters))
         .routes(routes!(handlers::checkpoints))
+        .routes(routes!(ledger::consistency))
 }
 
 /// The OpenAPI document, generated from the handlers.
@@ -68,12 +72,20 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 pub fn router(service: Arc<Service>) -> Router {
     let patience = Duration::from_millis(service.options.query_timeout_ms) + REQUEST_SLACK;
     let (api, document) = api().split_for_parts();
+    let (mut api, mut public) = (api, Router::new());
+    let files = get(ledger::file);
+    if service.options.public_ledger {
+        public = public.route(LEDGER_FILES, files);
+    } else {
+        api = api.route(LEDGER_FILES, files);
+    }
     let api = api.layer(from_fn_with_state(Arc::clone(&service), guard::authorise));
     let header = |name: &'static str, value: &'static str| {
         SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
     };
     Router::new()
         .merge(api)
+        .merge(public)
         .route("/healthz", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
         .route("/readyz", get(metrics::ready))
         .route("/metrics", get(metrics::metrics))
@@ -99,7 +111,7 @@ pub fn router(service: Arc<Service>) -> Router {
 
 /// The console for everything that is not the API's.
 async fn fallback(method: Method, uri: Uri) -> Response {
-    if uri.path().starts_with("/api/") {
+    if uri.path().starts_with("/api/") || uri.path().starts_with("/ledger/") {
         return problem::Problem::new(StatusCode::NOT_FOUND, "there is no such resource: see /openapi.json")
             .into_response();
     }

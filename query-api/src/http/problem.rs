@@ -44,9 +44,12 @@ impl From<Error> for Problem {
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Error::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
-            Error::Store(_) | Error::Engine(_) | Error::Ledger(_) | Error::Row(_) | Error::Cancelled => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Error::Store(_)
+            | Error::Engine(_)
+            | Error::Ledger(_)
+            | Error::Tiles(_)
+            | Error::Row(_)
+            | Error::Cancelled => StatusCode::INTERNAL_SERVER_ERROR,
         };
         if status.is_server_error() {
             let cause = std::error::Error::source(&error).map(ToString::to_string);

@@ -6,8 +6,10 @@
 
 mod facts;
 mod read;
+mod records;
 
 pub use read::{Stored, UnreadableRow, day_at, record_at};
+pub use records::RecordColumns;
 
 use crate::codec::Malformed;
 use crate::event::Event;
