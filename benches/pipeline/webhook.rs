@@ -90,8 +90,8 @@ pub(crate) fn benchmark(
         outcome.context("the receiver panicked")??;
     }
     fill_in(&mut benchmark, lane, &times, used);
-    let late: Vec<f64> = sent.late.iter().map(milliseconds).collect();
-    benchmark.value("sender_lateness_p99", "milliseconds", percentile(&late, 0.99));
+    let lateness: Vec<f64> = sent.late.iter().map(milliseconds).collect();
+    benchmark.value("sender_lateness_p99", "milliseconds", percentile(&lateness, 0.99));
     Ok(Some(benchmark))
 }
 
