@@ -63,6 +63,9 @@ pub struct Call {
     pub tool: String,
     /// Its arguments.
     pub arguments: Value,
+    /// Where each argument's value occurs: `p` in the prompt, `r` in an earlier result, `pr` in both, `n` in neither.
+    #[serde(default, rename = "arg_src")]
+    pub sources: BTreeMap<String, String>,
     /// What went wrong.
     #[serde(default)]
     pub error: Option<String>,
@@ -191,10 +194,61 @@ impl Dataset {
         Ok(Self { name, envelopes, runs, principal })
     }
 
-    /// The envelope of a run's task.
-    pub fn envelope_of(&self, run: &Run) -> Option<&TaskEnvelope> {
-        let task = run.calls.first()?.task_id.as_str();
-        self.envelopes.get(task)
+    /// What the authors, and planners, say of a run's task; for an injection that a human approved as a task, what
+    /// [`approved`] makes of it.
+    pub fn task_of(&self, run: &Run) -> Option<TaskEnvelope> {
+        if run.label.kind.as_deref() == Some(APPROVED_INJECTION) {
+            return Some(approved(run));
+        }
+        self.envelopes.get(run.calls.first()?.task_id.as_str()).cloned()
+    }
+}
+
+/// The kind of runs whose task is an attack's text, approved.
+pub const APPROVED_INJECTION: &str = "injection_as_approved_task";
+
+/// The task of a run whose prompt the recording does not keep: the words of the tools that it needs, with the values
+/// that the recording marks as literal in the prompt.
+fn approved(run: &Run) -> TaskEnvelope {
+    let mut prompt = String::new();
+    for call in &run.calls {
+        let literal =
+            |name: &&String| matches!(call.sources.get(*name).map(String::as_str), Some("p" | "pr"));
+        let arguments = call.arguments.as_object();
+        let values: Vec<String> = arguments
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| literal(name))
+            .flat_map(|(_, value)| texts_in(value))
+            .collect();
+        if !values.is_empty() {
+            prompt.push_str(&format!("{}: {}\n", call.tool.replace(['_', '-'], " "), values.join(" , ")));
+        }
+    }
+    TaskEnvelope {
+        task_id: run.calls.first().map(|call| call.task_id.clone()).unwrap_or_default(),
+        prompt,
+        allowed_tools: Vec::new(),
+        allowed_targets: BTreeMap::new(),
+        gt_calls: Vec::new(),
+        planned_tools_majority: None,
+    }
+}
+
+fn texts_in(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Number(number) => vec![number.to_string()],
+        Value::Array(items) => items.iter().flat_map(texts_in).collect(),
+        Value::Object(fields) => fields.values().flat_map(texts_in).collect(),
+        Value::Null | Value::Bool(_) => Vec::new(),
+    }
+}
+
+impl Run {
+    /// What a call returned, as far as the recording keeps it.
+    pub fn result_of<'a>(&'a self, call: &'a Call) -> Option<&'a String> {
+        self.results.get(&call.step).or(call.result_text.as_ref())
     }
 }
 
