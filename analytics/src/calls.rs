@@ -384,6 +384,9 @@ impl Judged<'_> {
 
 /// What becomes of attempts when a call is completed: a failed one is dropped, a successful one is a breach.
 pub(crate) fn completed(call: &ToolCall, task: &mut Task) -> Vec<Verdict> {
+    if task.attempts.is_empty() {
+        return Vec::new();
+    }
     let id = crate::analyzer::hash(&["call", call.id.as_str()]);
     let (done, waiting) =
         std::mem::take(&mut task.attempts).into_iter().partition(|attempt| attempt.call == id);

@@ -1,6 +1,6 @@
 //! From a recorded run to canonical events: envelope approved, calls requested and completed, task closed.
 
-use crate::runs::dataset::{Call, Dataset, Run, TaskEnvelope};
+use crate::runs::dataset::{APPROVED_INJECTION, Call, Dataset, Run, TaskEnvelope};
 use crate::runs::fingerprints::Fingerprints;
 use ambit_schemas::Timestamp;
 use ambit_schemas::envelope::{
@@ -62,6 +62,11 @@ pub fn events_of(
     secret: &[u8],
 ) -> anyhow::Result<Option<Vec<Event>>> {
     let Some(first) = run.calls.first() else { return Ok(None) };
+    // Nobody wrote a solution or a plan for an approved injection.
+    let is_injection = run.label.kind.as_deref() == Some(APPROVED_INJECTION);
+    if is_injection && envelopes != Envelopes::None {
+        return Ok(None);
+    }
     let Some(task) = dataset.task_of(run) else { return Ok(None) };
     let Some(tools) = tools_of(&task, envelopes) else { return Ok(None) };
     let start = Timestamp::parse(&first.ts).with_context(|| format!("run {}", run.label.run_id))?;
@@ -174,7 +179,7 @@ fn tools_of(task: &TaskEnvelope, envelopes: Envelopes) -> Option<Vec<String>> {
     match envelopes {
         Envelopes::Oracle => Some(task.allowed_tools.clone()),
         Envelopes::Planned => task.planned_tools_majority.clone(),
-        // Datasets without a principal have no task that the prompt alone could bound.
+        // No tool is granted: the purpose's own words say what may be done.
         Envelopes::None => Some(Vec::new()),
     }
 }

@@ -198,7 +198,7 @@ impl Dataset {
     /// [`approved`] makes of it.
     pub fn task_of(&self, run: &Run) -> Option<TaskEnvelope> {
         if run.label.kind.as_deref() == Some(APPROVED_INJECTION) {
-            return Some(approved(run));
+            return approved(run);
         }
         self.envelopes.get(run.calls.first()?.task_id.as_str()).cloned()
     }
@@ -207,32 +207,38 @@ impl Dataset {
 /// The kind of runs whose task is an attack's text, approved.
 pub const APPROVED_INJECTION: &str = "injection_as_approved_task";
 
-/// The task of a run whose prompt the recording does not keep: the words of the tools that it needs, with the values
-/// that the recording marks as literal in the prompt.
-fn approved(run: &Run) -> TaskEnvelope {
-    let mut prompt = String::new();
+/// The task of a run whose prompt the recording does not keep: the words of the tools that were called with values
+/// that the recording marks as literal in the prompt, with these values, and the words of the tools that were called
+/// with what such a call returned. `None` when no value is literal: then nothing is known of the prompt.
+fn approved(run: &Run) -> Option<TaskEnvelope> {
+    let (mut prompt, mut returned) = (String::new(), String::new());
     for call in &run.calls {
-        let literal =
-            |name: &&String| matches!(call.sources.get(*name).map(String::as_str), Some("p" | "pr"));
-        let arguments = call.arguments.as_object();
-        let values: Vec<String> = arguments
-            .into_iter()
-            .flatten()
-            .filter(|(name, _)| literal(name))
-            .flat_map(|(_, value)| texts_in(value))
-            .collect();
-        if !values.is_empty() {
-            prompt.push_str(&format!("{}: {}\n", call.tool.replace(['_', '-'], " "), values.join(" , ")));
+        let of_source = |sources: &[&str]| -> Vec<String> {
+            let arguments = call.arguments.as_object().into_iter().flatten();
+            let named = arguments.filter(|(name, _)| {
+                call.sources.get(*name).is_some_and(|found| sources.contains(&found.as_str()))
+            });
+            named.flat_map(|(_, value)| texts_in(value)).collect()
+        };
+        let literal = of_source(&["p", "pr"]);
+        let follows = of_source(&["r"]).iter().any(|value| returned.contains(value.as_str()));
+        if literal.is_empty() && !follows {
+            continue;
         }
+        let line = [call.tool.replace(['_', '-'], " "), literal.join(" , ")].join(": ");
+        prompt.push_str(&line);
+        prompt.push('\n');
+        returned.push_str(run.result_of(call).map_or("", String::as_str));
     }
-    TaskEnvelope {
-        task_id: run.calls.first().map(|call| call.task_id.clone()).unwrap_or_default(),
+    let task_id = run.calls.first()?.task_id.clone();
+    (!prompt.is_empty()).then(|| TaskEnvelope {
+        task_id,
         prompt,
         allowed_tools: Vec::new(),
         allowed_targets: BTreeMap::new(),
         gt_calls: Vec::new(),
         planned_tools_majority: None,
-    }
+    })
 }
 
 fn texts_in(value: &Value) -> Vec<String> {

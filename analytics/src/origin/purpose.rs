@@ -3,6 +3,7 @@
 use super::words::{Word, hash_of};
 use crate::effect::{Reach, classify};
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 /// Words that say nothing about what a task is about, and begin sentences with a capital letter without being names.
 /// Function words and the usual words of requests; days and months, which are capitalised in English.
@@ -14,6 +15,8 @@ const COMMON: &str = "a about after all also am an and any are as ask at be been
     want was we were what when where which who why will with would year yes yesterday you your \
     monday tuesday wednesday thursday friday saturday sunday january february march april june july august september \
     october november december mr mrs ms dr dear regards best user task tasks";
+
+static COMMON_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| COMMON.split_whitespace().collect());
 
 /// What is asked for, by words of the same meaning: a purpose with a word of the second list asks for tools with a
 /// word of the first.
@@ -66,8 +69,8 @@ pub(crate) struct Purpose {
 
 impl Purpose {
     pub(crate) fn new(text: &str) -> Self {
-        let common: HashSet<&str> = COMMON.split_whitespace().collect();
-        let name_words = names_in(text, &common);
+        let common = &*COMMON_WORDS;
+        let name_words = names_in(text, common);
         let words: HashSet<String> = text
             .split(|c: char| !c.is_alphanumeric())
             .filter(|word| !word.is_empty())
