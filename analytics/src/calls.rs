@@ -181,7 +181,10 @@ impl Judged<'_> {
 
     /// Where the call's targets came from, and what follows from it.
     fn provenance(&mut self, memory: &Memory, options: &Options, verdicts: &mut Vec<Verdict>) {
-        let Some(arguments) = self.arguments.take().filter(|_| self.reach != Reach::Read) else { return };
+        if self.reach == Reach::Read {
+            return;
+        }
+        let Some(arguments) = self.arguments.take() else { return };
         let key = memory.has_fingerprints().then(|| options.fingerprint_key(&self.event.tenant)).flatten();
         let who = who(self.event);
         let subject = Subject {

@@ -20,7 +20,7 @@ static COMMON_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| COMMON.split_whi
 
 /// What is asked for, by words of the same meaning: a purpose with a word of the second list asks for tools with a
 /// word of the first.
-const ASKS: &[(&str, &str)] = &[
+const MONEY_ASKS: &[(&str, &str)] = &[
     ("checkout order buy purchase", "buy buying rebuy purchase order checkout reorder"),
     (
         "pay payment money transfer wire transaction",
@@ -28,6 +28,10 @@ const ASKS: &[(&str, &str)] = &[
     ),
     ("refund", "refund reimburse return"),
     ("donate invest withdraw charge", "donate invest withdraw charge"),
+];
+
+/// The same for tools that move no money.
+const ASKS: &[(&str, &str)] = &[
     (
         "event calendar meeting schedule reschedule appointment participants",
         "calendar event meeting schedule reschedule appointment remind reminder invite appointments",
@@ -111,7 +115,9 @@ impl Purpose {
         if matches!(reach, Reach::Unknown) {
             return false;
         }
-        ASKS.iter().any(|(tools, asked)| {
+        // `send_money` is asked for by "pay", not by "send an answer".
+        let asks = if reach == Reach::Money { MONEY_ASKS } else { ASKS };
+        asks.iter().any(|(tools, asked)| {
             tools.split_whitespace().any(|word| tool_words.iter().any(|tool| tool == word))
                 && asked.split_whitespace().any(|word| self.words.contains(word))
         })
