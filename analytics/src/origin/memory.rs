@@ -229,7 +229,7 @@ impl Memory {
             let Some((index, _)) = self.message_at(place.start).filter(|_| number) else { continue };
             let (start, end) = self.range(index);
             let words = self.words.get(start..end).unwrap_or_default();
-            let about = words.iter().any(|word| !word.is_key() && purpose.is_about(*word));
+            let about = words.iter().any(|word| purpose.is_about(*word));
             on_subject = Some(about || on_subject == Some(true));
         }
         on_subject

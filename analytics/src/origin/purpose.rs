@@ -16,6 +16,13 @@ const COMMON: &str = "a about after all also am an and any are as ask at be been
     monday tuesday wednesday thursday friday saturday sunday january february march april june july august september \
     october november december mr mrs ms dr dear regards best user task tasks";
 
+/// Words of records and of requests for them in general: that a record shares one of them says nothing.
+const GENERIC: &str = "account amount brand buy buying cart category checkout date description discount email id \
+    item items name number order orders pay payment price product products purchase quantity rating ratings rebuy \
+    refund return review reviews send status title total type user";
+
+static GENERIC_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| GENERIC.split_whitespace().collect());
+
 static COMMON_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| COMMON.split_whitespace().collect());
 
 /// What is asked for, by words of the same meaning: a purpose with a word of the second list asks for tools with a
@@ -83,7 +90,7 @@ impl Purpose {
         let subjects = words
             .iter()
             .filter(|word| word.chars().count() >= 3 && !common.contains(word.as_str()))
-            .filter(|word| !word.chars().all(char::is_numeric))
+            .filter(|word| !word.chars().all(char::is_numeric) && !GENERIC_WORDS.contains(word.as_str()))
             .flat_map(|word| [hash_of(word), hash_of(singular(word))])
             .collect();
         Self { names: name_words.iter().map(|name| hash_of(name)).collect(), name_words, subjects, words }

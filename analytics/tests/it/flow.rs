@@ -170,9 +170,10 @@ fn scenarios() -> Vec<Scenario> {
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
     paths.sort();
-    let read = |path| {
+    let read = |path: std::path::PathBuf| {
         let text = std::fs::read_to_string(&path).unwrap();
-        serde_json::from_str::<Vec<Scenario>>(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+        serde_json::from_str::<Vec<Scenario>>(&text)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     };
     paths.into_iter().flat_map(read).collect()
 }
