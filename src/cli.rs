@@ -121,6 +121,8 @@ pub enum EnvelopeMode {
     Oracle,
     /// Tools that a planner listed beforehand, and what the prompt names.
     Planned,
+    /// Only what the prompt names.
+    None,
 }
 
 /// `ambit replay-runs`.

@@ -4,14 +4,20 @@ use crate::calls::{self, effect_of, severity_of};
 use crate::compile::Compiled;
 use crate::credentials;
 use crate::describe::{Circumstances, Verdict, finding, who};
+use crate::effect::{Reach, classify};
+use crate::flow::print_number;
+use crate::origin::{Memory, Source};
 use crate::rules;
-use crate::state::{Given, InForce, Kept, PER_TASK_MAX, State};
+use crate::state::{Given, InForce, Kept, PER_TASK_MAX, State, Task};
 use ambit_schemas::envelope::SignedEnvelope;
-use ambit_schemas::event::{Approval, Body, Delegation, Event, TaskRef, ToolCall};
+use ambit_schemas::event::{Approval, Body, Delegation, Effect, Event, TaskRef, ToolCall};
 use ambit_schemas::finding::{Finding, Severity};
+use ambit_schemas::fingerprint::FingerprintKey;
+use ambit_schemas::id::{TaskId, TenantId};
 use ambit_schemas::{Sequenced, Shard};
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
+use std::fmt;
 use std::sync::Arc;
 
 /// What judgement depends on beside the events. Part of what must be the same for a replay to be the same.
@@ -23,11 +29,43 @@ pub struct Options {
     pub require_signature: bool,
     /// Most findings of one event; the worst are kept.
     pub findings_per_event_max: usize,
+    /// The installation's secret, from which each tenant's key of result fingerprints is derived. Without it,
+    /// fingerprints say nothing, and a result that has only them counts as not seen.
+    pub fingerprint_secret: Option<FingerprintSecret>,
+}
+
+/// The secret of fingerprints. Never shown.
+#[derive(Clone)]
+pub struct FingerprintSecret(Arc<[u8]>);
+
+impl FingerprintSecret {
+    /// Takes the installation's secret.
+    pub fn new(secret: &[u8]) -> Self {
+        Self(secret.into())
+    }
+}
+
+impl fmt::Debug for FingerprintSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FingerprintSecret(..)")
+    }
+}
+
+impl Options {
+    /// The key of a tenant's fingerprints.
+    pub(crate) fn fingerprint_key(&self, tenant: &TenantId) -> Option<FingerprintKey> {
+        self.fingerprint_secret.as_ref().map(|secret| FingerprintKey::new(&secret.0, tenant))
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { approver_keys: Vec::new(), require_signature: true, findings_per_event_max: 16 }
+        Self {
+            approver_keys: Vec::new(),
+            require_signature: true,
+            findings_per_event_max: 16,
+            fingerprint_secret: None,
+        }
     }
 }
 
@@ -74,7 +112,7 @@ impl Analyzer {
             Body::ToolCallCompleted(call) => self.completed(event, call),
             Body::EnvelopeApproved(signed) => self.envelope(event, signed, false),
             Body::EnvelopeAmended(signed) => self.envelope(event, signed, true),
-            Body::EnvelopeClosed(_) => self.closed(item),
+            Body::EnvelopeClosed(_) => self.closed(event),
             Body::ApprovalApproved(approval) => self.approved(item, approval),
             Body::DelegationGranted(delegation) => self.delegated(event, delegation),
             Body::CredentialIssued(credential) | Body::CredentialRotated(credential) => {
@@ -161,40 +199,77 @@ impl Analyzer {
             // INVARIANT A-3
             return self.tell(event, without("outside of any task"), None, Some(call));
         };
-        let Some(task) = self.state.root(&root).task(&id) else {
+        let tree = self.state.root(&root);
+        // Lent for the judgement, as the task is borrowed from the same tree.
+        let memory = std::mem::take(&mut tree.memory);
+        let judged = tree.task(&id).map(|task| in_task(item, call, task, &memory, &options));
+        tree.memory = memory;
+        let Some((verdicts, compiled)) = judged else {
             return self.tell(event, without("in a delegation tree with too many tasks"), None, Some(call));
         };
-        if task.open_calls.len() < PER_TASK_MAX {
-            task.open_calls.insert(hash(&["call", call.id.as_str()]));
+        if effect != Effect::Read
+            && compiled.is_some()
+            && let Some(arguments) = &call.arguments
+        {
+            self.state.remember(&root, |memory| memory.wrote(arguments.get()));
         }
-        if task.closed {
-            let reason = format!("{} called {} after its task was over", who(item), call.name);
-            let verdict = Verdict::new(&rules::CLOSED, severity_of(effect), "", reason);
-            return self.tell(event, vec![verdict], None, Some(call));
-        }
-        let Some(compiled) = task.envelope.as_ref().and_then(|envelope| envelope.compiled.clone()) else {
-            return self.tell(event, without("without an approved envelope"), None, Some(call));
-        };
-        let mut verdicts = Vec::new();
-        let agent = item.agent.as_ref().map(|agent| &agent.uid);
-        if agent != Some(&compiled.envelope.agent_uid) {
-            let reason = format!("{} called {} under a task of another agent", who(item), call.name);
-            let verdict = Verdict::new(&rules::WRONG_AGENT, severity_of(effect), "/agent_uid", reason);
-            let found = agent.map_or("nobody", |agent| agent.as_str());
-            verdicts.push(verdict.seen(compiled.envelope.agent_uid.as_str(), found));
-        }
-        verdicts.extend(calls::judge(item, call, &compiled, task, &options));
-        self.tell(event, verdicts, Some(&compiled), Some(call))
+        self.tell(event, verdicts, compiled.as_deref(), Some(call))
     }
 
     /// A call that was never requested is judged when it is completed.
     fn completed(&mut self, event: &Sequenced<Event>, call: &ToolCall) -> Vec<Finding> {
         let id = hash(&["call", call.id.as_str()]);
-        let task = event.item.task.as_ref();
-        let known = task
-            .and_then(|task| self.state.roots.get_mut(&task.root)?.tasks.get_mut(&task.id))
-            .is_some_and(|task| task.open_calls.remove(&id));
-        if known { Vec::new() } else { self.requested(event, call) }
+        let known = self.task_of(event).is_some_and(|task| task.open_calls.remove(&id));
+        let mut findings = if known { Vec::new() } else { self.requested(event, call) };
+        let breaches = self.task_of(event).map_or_else(Vec::new, |task| calls::completed(call, task));
+        if !breaches.is_empty() {
+            let task = self.task_of(event);
+            let compiled = task.and_then(|task| task.envelope.as_ref()?.compiled.clone());
+            let told = self.tell(event, breaches, compiled.as_deref(), Some(call));
+            // A call that was judged just now has said the same of its attempt.
+            findings.retain(|finding| told.iter().all(|told| told.id != finding.id));
+            findings.splice(0..0, told);
+        }
+        if let Some(task) = &event.item.task {
+            self.read(&task.root, &event.item.tenant, call);
+        }
+        findings
+    }
+
+    fn task_of(&mut self, event: &Sequenced<Event>) -> Option<&mut Task> {
+        let task = event.item.task.as_ref()?;
+        self.state.roots.get_mut(&task.root)?.tasks.get_mut(&task.id)
+    }
+
+    /// What a call returned becomes part of what its tree has seen. What was not seen in full, and has no fingerprints
+    /// that can be compared, is remembered as such (INVARIANT A-3).
+    fn read(&mut self, root: &TaskId, tenant: &TenantId, call: &ToolCall) {
+        let known = self.state.roots.get(root).and_then(|tree| tree.tasks.get(root));
+        if known.is_some_and(|task| task.closed) {
+            return;
+        }
+        let text = call.result.as_deref();
+        let seen = text.map_or(0, str::len) as u64;
+        let is_whole = match (text, call.result_bytes) {
+            (_, Some(bytes)) => bytes <= seen,
+            (Some(_), None) => true,
+            (None, None) => call.is_error,
+        };
+        let has_prints = !call.result_fingerprints.is_empty();
+        let key = has_prints.then(|| self.options.fingerprint_key(tenant)).flatten();
+        let comparable = key.is_some_and(|key| key.made(&call.result_fingerprints));
+        let prints = call.result_fingerprints.iter().filter_map(|print| print_number(print));
+        let source = if is_own_record(&call.name) { Source::Principal } else { Source::Anybody };
+        self.state.remember(root, |memory| {
+            if let Some(text) = text {
+                memory.read_result(text, source);
+            }
+            if comparable {
+                memory.fingerprints(prints);
+            } else if !is_whole {
+                memory.not_seen();
+            }
+        });
     }
 
     fn envelope(
@@ -249,17 +324,20 @@ impl Analyzer {
         Vec::new()
     }
 
-    fn closed(&mut self, event: &Event) -> Vec<Finding> {
-        let Some(TaskRef { id, root, .. }) = &event.task else { return Vec::new() };
+    fn closed(&mut self, event: &Sequenced<Event>) -> Vec<Finding> {
+        let Some(TaskRef { id, root, .. }) = &event.item.task else { return Vec::new() };
+        let (mut overtaken, mut compiled) = (Vec::new(), None);
         if let Some(task) = self.state.root(root).task(id) {
             task.closed = true;
             task.open_calls.clear();
+            overtaken = calls::overtaken(task);
             task.approvals.clear();
+            compiled = task.envelope.as_ref().and_then(|envelope| envelope.compiled.clone());
         }
         if id == root {
             self.state.note_closed(root);
         }
-        Vec::new()
+        self.tell(event, overtaken, compiled.as_deref(), None)
     }
 
     fn approved(&mut self, event: &Event, approval: &Approval) -> Vec<Finding> {
@@ -303,6 +381,47 @@ impl Analyzer {
         }
         self.tell(event, verdicts, Some(&compiled), None)
     }
+}
+
+/// The verdicts on a call within its task, and the envelope that they rest on.
+fn in_task(
+    item: &Event,
+    call: &ToolCall,
+    task: &mut Task,
+    memory: &Memory,
+    options: &Options,
+) -> (Vec<Verdict>, Option<Arc<Compiled>>) {
+    let (_, effect) = effect_of(call);
+    if task.open_calls.len() < PER_TASK_MAX {
+        task.open_calls.insert(hash(&["call", call.id.as_str()]));
+    }
+    if task.closed {
+        let reason = format!("{} called {} after its task was over", who(item), call.name);
+        return (vec![Verdict::new(&rules::CLOSED, severity_of(effect), "", reason)], None);
+    }
+    let Some(compiled) = task.envelope.as_ref().and_then(|envelope| envelope.compiled.clone()) else {
+        let reason = format!("{} called {} without an approved envelope", who(item), call.name);
+        return (vec![Verdict::new(&rules::NO_ENVELOPE, severity_of(effect), "", reason)], None);
+    };
+    let mut verdicts = calls::overtaken(task);
+    let agent = item.agent.as_ref().map(|agent| &agent.uid);
+    if agent != Some(&compiled.envelope.agent_uid) {
+        let reason = format!("{} called {} under a task of another agent", who(item), call.name);
+        let verdict = Verdict::new(&rules::WRONG_AGENT, severity_of(effect), "/agent_uid", reason);
+        let found = agent.map_or("nobody", |agent| agent.as_str());
+        verdicts.push(verdict.seen(compiled.envelope.agent_uid.as_str(), found));
+    }
+    verdicts.extend(calls::judge(item, call, &compiled, task, memory, options));
+    (verdicts, Some(compiled))
+}
+
+/// Whether a tool of that name shows what belongs to the principal, and only they can write: accounts, profiles.
+fn is_own_record(tool: &str) -> bool {
+    let words = crate::effect::words(tool);
+    let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
+    let of_user = has(&["user"]) && has(&["info", "information", "profile"]);
+    classify(tool) == Reach::Read
+        && (has(&["profile", "balance", "iban", "me", "whoami", "settings"]) || of_user)
 }
 
 /// Who approved, read without checking anything else: self-approval is told even of a document that is not valid.

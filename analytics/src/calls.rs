@@ -4,10 +4,12 @@ use crate::analyzer::Options;
 use crate::check::check_arguments;
 use crate::compile::Compiled;
 use crate::describe::{Verdict, abridge, who};
-use crate::effect::{Reach, classify};
+use crate::effect::{Reach, classify, words};
+use crate::flow::{self, Subject};
+use crate::origin::Memory;
 use crate::rules;
-use crate::state::{Given, Task};
-use crate::target::{Target, TargetKind, targets_of};
+use crate::state::{Attempt, Given, Task};
+use crate::target::targets_of;
 use ambit_schemas::Event;
 use ambit_schemas::event::{Effect, ToolCall};
 use ambit_schemas::finding::Severity;
@@ -26,7 +28,12 @@ struct Judged<'a> {
     reach: Reach,
     effect: Effect,
     arguments: Option<Value>,
+    /// Whether an untrusted text says whom or what the call reaches.
+    is_steered: bool,
 }
+
+/// Attempts of a task that wait for their completion; further ones are judged as done.
+const ATTEMPTS_MAX: usize = 16;
 
 /// What a call does: what its producer says, unless the tool's own name says that it does more.
 pub(crate) fn effect_of(call: &ToolCall) -> (Reach, Effect) {
@@ -54,6 +61,7 @@ pub(crate) fn judge(
     call: &ToolCall,
     compiled: &Compiled,
     task: &mut Task,
+    memory: &Memory,
     options: &Options,
 ) -> Vec<Verdict> {
     let (reach, effect) = effect_of(call);
@@ -68,14 +76,14 @@ pub(crate) fn judge(
             None
         }
     };
-    let call =
-        Judged { event, call, compiled, grants: compiled.grants_of(&call.name), reach, effect, arguments };
+    let grants = compiled.grants_of(&call.name);
+    let mut call = Judged { event, call, compiled, grants, reach, effect, arguments, is_steered: false };
     call.window(&mut verdicts);
     call.effects(&mut verdicts);
+    call.provenance(memory, options, &mut verdicts);
     call.tool(&mut verdicts);
-    call.arguments(&mut verdicts);
+    call.arguments(task, &mut verdicts);
     call.resources(&mut verdicts);
-    call.destinations(&mut verdicts);
     call.approval(task, &mut verdicts);
     call.budgets(task, &mut verdicts);
     verdicts.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.rule.id.cmp(b.rule.id)));
@@ -142,29 +150,63 @@ impl Judged<'_> {
         verdicts.push(verdict.seen(shown.join(", "), self.call.name.clone()));
     }
 
-    /// How bad an ungranted tool is. What stays in the agent's workspace, and what goes only to granted addressees, is
-    /// told; what reaches further is stopped.
+    /// How bad an ungranted tool is. What stays in the agent's workspace is told; what reaches further is stopped,
+    /// unless the purpose's own words ask for it and no untrusted text says whom it reaches.
     fn ungranted_severity(&self) -> Severity {
+        let is_asked_for = || self.compiled.said.asks_for(&words(&self.call.name), self.reach);
         match self.reach {
             Reach::Read | Reach::Fetch => Severity::Low,
             Reach::Local => Severity::Medium,
             Reach::Outbound => {
-                let targets = self.targets();
-                let known = |target: &Target| self.compiled.grants_destination(&target.value, &self.grants);
-                let harmless =
-                    self.compiled.bounds_destinations() && !targets.is_empty() && targets.iter().all(known);
-                if harmless { Severity::Medium } else { Severity::High }
+                if self.is_steered {
+                    Severity::High
+                } else {
+                    Severity::Medium
+                }
             }
             Reach::Plan
             | Reach::Destroy
             | Reach::Account
             | Reach::Money
             | Reach::Execute
-            | Reach::Unknown => Severity::High,
+            | Reach::Unknown => {
+                if is_asked_for() && !self.is_steered {
+                    Severity::Medium
+                } else {
+                    Severity::High
+                }
+            }
         }
     }
 
-    fn arguments(&self, verdicts: &mut Vec<Verdict>) {
+    /// Where the call's targets came from, and what follows from it.
+    fn provenance(&mut self, memory: &Memory, options: &Options, verdicts: &mut Vec<Verdict>) {
+        if self.reach == Reach::Read {
+            return;
+        }
+        let Some(arguments) = self.arguments.take() else { return };
+        let key = memory.has_fingerprints().then(|| options.fingerprint_key(&self.event.tenant)).flatten();
+        let who = who(self.event);
+        let subject = Subject {
+            who: &who,
+            tool: &self.call.name,
+            reach: self.reach,
+            grants: &self.grants,
+            compiled: self.compiled,
+            memory,
+            arguments: &arguments,
+        };
+        let traced = flow::trace(targets_of(self.reach, &arguments), &subject, key.as_ref());
+        flow::destinations(&traced, &subject, verdicts);
+        flow::secret_out(&traced, &subject, verdicts);
+        flow::execution(&subject, verdicts);
+        self.is_steered = traced.iter().any(|traced| traced.is_steered(&subject));
+        self.arguments = Some(arguments);
+    }
+
+    /// A constraint that is broken by a call which fails does no harm: the attempt is told at once, and the breach when
+    /// the call is completed (see [`completed`]).
+    fn arguments(&self, task: &mut Task, verdicts: &mut Vec<Verdict>) {
         let Some(arguments) = &self.arguments else { return };
         let Err(broken) = check_arguments(self.compiled, &self.grants, arguments) else { return };
         for broken in broken {
@@ -180,8 +222,15 @@ impl Judged<'_> {
                 who(self.event),
                 self.call.name
             );
-            let verdict = Verdict::new(&rules::ARGUMENT, severity_of(self.effect), &pointer, reason);
-            verdicts.push(verdict.seen(broken.expected, broken.observed));
+            let worst = severity_of(self.effect);
+            let waits = worst >= Severity::High && task.attempts.len() < ATTEMPTS_MAX;
+            let severity = if waits { Severity::Medium } else { worst };
+            let verdict = Verdict::new(&rules::ARGUMENT, severity, &pointer, reason);
+            let verdict = verdict.seen(broken.expected, broken.observed);
+            if waits {
+                task.attempts.push(Attempt::of(&verdict, self.call, worst));
+            }
+            verdicts.push(verdict);
         }
     }
 
@@ -207,41 +256,6 @@ impl Judged<'_> {
                 self.compiled.envelope.resources.iter().flatten().take(8).cloned().collect::<Vec<_>>();
             verdicts.push(verdict.seen(shown.join(", "), text.clone()));
         }
-    }
-
-    fn targets(&self) -> Vec<Target> {
-        self.arguments.as_ref().map_or_else(Vec::new, |arguments| targets_of(self.reach, arguments))
-    }
-
-    fn destinations(&self, verdicts: &mut Vec<Verdict>) {
-        if !self.compiled.bounds_destinations() || self.reach == Reach::Read {
-            return;
-        }
-        let outside = self.targets().into_iter().find(|target| {
-            matters(self.reach, target.kind) && !self.compiled.grants_destination(&target.value, &self.grants)
-        });
-        let Some(target) = outside else { return };
-        let shown = match target.kind {
-            TargetKind::Secret => "a value that nobody granted".to_owned(),
-            TargetKind::Host
-            | TargetKind::Email
-            | TargetKind::Account
-            | TargetKind::Person
-            | TargetKind::Path
-            | TargetKind::Record => target.value.clone(),
-        };
-        let reason = format!(
-            "{} called {} with {} that nobody approved: {}",
-            who(self.event),
-            self.call.name,
-            target.kind.name(),
-            abridge(&shown)
-        );
-        let granted =
-            self.compiled.envelope.destinations.iter().flatten().take(8).cloned().collect::<Vec<_>>();
-        let expected = if granted.is_empty() { "no destination".to_owned() } else { granted.join(", ") };
-        let verdict = Verdict::new(&rules::DESTINATION, Severity::High, "/destinations", reason);
-        verdicts.push(verdict.seen(expected, format!("{} = {shown}", target.pointer)));
     }
 
     fn approval(&self, task: &Task, verdicts: &mut Vec<Verdict>) {
@@ -371,18 +385,21 @@ impl Judged<'_> {
     }
 }
 
-/// Which kinds of targets decide for a call of that reach.
-const fn matters(reach: Reach, kind: TargetKind) -> bool {
-    match reach {
-        Reach::Read => false,
-        // What stays in the workspace may name people freely; where it fetches from, or logs in to, counts.
-        Reach::Fetch | Reach::Local => matches!(kind, TargetKind::Host),
-        Reach::Plan
-        | Reach::Outbound
-        | Reach::Destroy
-        | Reach::Account
-        | Reach::Money
-        | Reach::Execute
-        | Reach::Unknown => true,
+/// What becomes of attempts when a call is completed: a failed one is dropped, a successful one is a breach.
+pub(crate) fn completed(call: &ToolCall, task: &mut Task) -> Vec<Verdict> {
+    if task.attempts.is_empty() {
+        return Vec::new();
     }
+    let id = crate::analyzer::hash(&["call", call.id.as_str()]);
+    let (done, waiting) =
+        std::mem::take(&mut task.attempts).into_iter().partition(|attempt| attempt.call == id);
+    task.attempts = waiting;
+    let done: Vec<Attempt> = done;
+    if call.is_error { Vec::new() } else { done.into_iter().map(Attempt::breach).collect() }
+}
+
+/// Attempts whose completion did not come before the agent went on: they count as breaches, as nobody says that they
+/// failed (INVARIANT A-3).
+pub(crate) fn overtaken(task: &mut Task) -> Vec<Verdict> {
+    std::mem::take(&mut task.attempts).into_iter().map(Attempt::breach).collect()
 }

@@ -1,6 +1,7 @@
 //! An envelope compiled once into tables, so that checking a call costs lookups.
 
-use crate::target::{as_host, named_in, normalise};
+use crate::origin::{Origin, Purpose};
+use crate::target::{as_host, is_account, named_in, normalise};
 use ambit_schemas::envelope::{Check, Envelope, InvalidEnvelope, SignedEnvelope, ToolGrant};
 use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 use regex::Regex;
@@ -24,8 +25,18 @@ pub(crate) struct Compiled {
     destinations: Option<Names>,
     pub(crate) resources: Option<Names>,
     delegates: Names,
-    /// The purpose in lower case, for what it names.
+    /// The purpose in lower case, for the targets that it names.
     purpose: String,
+    /// What else the purpose says.
+    pub(crate) said: Purpose,
+    /// The principal's own names, addresses, accounts and hosts.
+    own: HashSet<String>,
+    /// Targets that the purpose names.
+    named: HashSet<String>,
+    /// Forms of the record numbers that the envelope lists.
+    forms: HashSet<String>,
+    /// Whether it lists any account.
+    lists_accounts: bool,
     approvals: Vec<(GlobMatcher, usize)>,
 }
 
@@ -117,7 +128,7 @@ impl Compiled {
         }
         let patterns = patterns.build().map_err(|error| InvalidEnvelope::Content(error.to_string()))?;
         let destinations = match &envelope.destinations {
-            Some(list) => Some(Names::new(list, always_granted(&envelope))?),
+            Some(list) => Some(Names::new(list, Vec::new())?),
             None => None,
         };
         let resources = match &envelope.resources {
@@ -130,7 +141,20 @@ impl Compiled {
             approvals.push((glob(&rule.tool)?.compile_matcher(), index));
         }
         let (digest, purpose) = (signed.digest(), normalise(&envelope.purpose));
+        let listed = || envelope.destinations.iter().flatten().map(|name| normalise(name));
+        let granted = || grants.iter().flat_map(|grant| grant.named.iter().cloned());
+        let forms = listed().chain(granted()).filter_map(|name| form_of(&name)).collect();
+        let lists_accounts = listed().chain(granted()).any(|name| is_account(&name));
+        let mut named = HashSet::new();
+        if envelope.flow.purpose_grants_targets {
+            named.extend(named_in(&envelope.purpose));
+        }
         Ok(Self {
+            said: Purpose::new(&envelope.purpose),
+            own: own_names(&envelope),
+            named,
+            forms,
+            lists_accounts,
             envelope,
             digest,
             by_name,
@@ -160,15 +184,29 @@ impl Compiled {
         self.destinations.is_some()
     }
 
-    /// Whether a normalised target is granted, by the envelope or by one of these grants.
-    pub(crate) fn grants_destination(&self, value: &str, grants: &[usize]) -> bool {
-        let named = self.destinations.as_ref().is_none_or(|names| names.contains(value));
-        named
-            || grants
-                .iter()
-                .filter_map(|index| self.grants.get(*index))
-                .any(|grant| grant.named.contains(value))
-            || self.purpose_names(value)
+    /// Who has named a normalised target: the purpose, the envelope (or one of these grants), or the principal, whose
+    /// own it is. `None` when nobody has.
+    pub(crate) fn grantor_of(&self, value: &str, grants: &[usize]) -> Option<Origin> {
+        if self.named.contains(value) || self.purpose_names(value) {
+            return Some(Origin::Purpose);
+        }
+        if self.own.contains(value) {
+            return Some(Origin::Own);
+        }
+        let by_grant =
+            |index: &usize| self.grants.get(*index).is_some_and(|grant| grant.named.contains(value));
+        let listed = self.destinations.as_ref().is_some_and(|names| names.contains(value));
+        (listed || grants.iter().any(by_grant)).then_some(Origin::Envelope)
+    }
+
+    /// Whether the envelope lists records with numbers of that form, so that others are out.
+    pub(crate) fn lists_records_like(&self, value: &str) -> bool {
+        form_of(value).is_some_and(|form| self.forms.contains(&form))
+    }
+
+    /// Whether the envelope lists any account, so that others are out.
+    pub(crate) const fn lists_accounts(&self) -> bool {
+        self.lists_accounts
     }
 
     /// Whether the purpose names a target in so many words.
@@ -196,18 +234,37 @@ impl Compiled {
     }
 }
 
-/// What is granted whatever the list says: the principal's own addresses, and what the purpose names.
-fn always_granted(envelope: &Envelope) -> Vec<String> {
-    let mut granted = Vec::new();
-    for address in envelope.principal.iter().flat_map(|principal| &principal.addresses) {
-        granted.extend(as_host(address, ""));
-        granted.push(normalise(address));
+/// What belongs to the principal.
+fn own_names(envelope: &Envelope) -> HashSet<String> {
+    let mut own = HashSet::new();
+    if let Some(principal) = &envelope.principal {
+        own.insert(normalise(&principal.name));
+        for address in &principal.addresses {
+            own.extend(as_host(address, ""));
+            own.insert(normalise(address));
+        }
     }
-    granted.extend(envelope.principal.iter().map(|principal| normalise(&principal.name)));
-    if envelope.flow.purpose_grants_targets {
-        granted.extend(named_in(&envelope.purpose));
+    own
+}
+
+/// The form of a record's number, `P007` as `a999`; `None` for a number of digits alone, which has no form to tell it
+/// by, and for what is no such number.
+fn form_of(value: &str) -> Option<String> {
+    let has = |test: fn(&char) -> bool| value.chars().any(|c| test(&c));
+    let fine = value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    if !fine || !has(char::is_ascii_digit) || !has(char::is_ascii_alphabetic) {
+        return None;
     }
-    granted
+    let form = |c: char| {
+        if c.is_ascii_digit() {
+            '9'
+        } else if c.is_ascii_alphabetic() {
+            'a'
+        } else {
+            c
+        }
+    };
+    Some(value.chars().map(form).collect())
 }
 
 impl Grant {

@@ -218,7 +218,7 @@ pub fn classify(name: &str) -> Reach {
 }
 
 /// Lower-case words of a name in snake, kebab, dotted, path or camel case.
-fn words(name: &str) -> Vec<String> {
+pub(crate) fn words(name: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut previous_lower = false;

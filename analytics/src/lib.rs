@@ -16,13 +16,16 @@ mod compile;
 mod credentials;
 mod describe;
 mod effect;
+mod flow;
+mod origin;
 pub mod rules;
 mod snapshot;
 mod state;
 mod target;
 
-pub use analyzer::{Analyzer, Options};
+pub use analyzer::{Analyzer, FingerprintSecret, Options};
 pub use describe::{SOURCE, finding_event};
 pub use effect::{Reach, classify};
+pub use origin::Origin;
 pub use snapshot::SnapshotError;
 pub use target::{Target, TargetKind, targets_of};

@@ -18,12 +18,13 @@ pub struct RuleInfo {
 }
 
 macro_rules! rules {
-    ($($(#[$doc:meta])* $constant:ident = $id:literal, $title:literal, [$($control:literal),*];)*) => {
+    ($($(#[$doc:meta])* $constant:ident = $id:literal @ $version:literal $maturity:ident, $title:literal,
+        [$($control:literal),*];)*) => {
         $($(#[$doc])*
         pub const $constant: RuleInfo = RuleInfo {
             id: $id,
-            version: 1,
-            maturity: Maturity::Stable,
+            version: $version,
+            maturity: Maturity::$maturity,
             title: $title,
             controls: &[$($control),*],
         };)*
@@ -35,39 +36,47 @@ macro_rules! rules {
 
 rules! {
     /// An action without a valid envelope.
-    NO_ENVELOPE = "E-NOENV", "Action without an approved envelope", ["ASI01", "CC6.2"];
+    NO_ENVELOPE = "E-NOENV" @ 1 Stable, "Action without an approved envelope", ["ASI01", "CC6.2"];
     /// An envelope that cannot be used: unreadable, unsigned, out of order.
-    INVALID_ENVELOPE = "E-INVALID", "Envelope that cannot be trusted", ["ASI03", "CC8.1"];
+    INVALID_ENVELOPE = "E-INVALID" @ 1 Stable, "Envelope that cannot be trusted", ["ASI03", "CC8.1"];
     /// An envelope approved by the agent it bounds.
-    SELF_APPROVAL = "E-SELF", "Agent approved its own bounds", ["ASI03", "CC6.3"];
+    SELF_APPROVAL = "E-SELF" @ 1 Stable, "Agent approved its own bounds", ["ASI03", "CC6.3"];
     /// Another agent acts under the task.
-    WRONG_AGENT = "E-AGENT", "Agent acts under a task that is not its own", ["ASI03", "NHI9"];
+    WRONG_AGENT = "E-AGENT" @ 1 Stable, "Agent acts under a task that is not its own", ["ASI03", "NHI9"];
     /// A tool that nobody granted.
-    TOOL = "E-TOOL", "Tool outside the envelope", ["ASI02", "CC6.1"];
+    TOOL = "E-TOOL" @ 2 Stable, "Tool outside the envelope", ["ASI02", "CC6.1"];
     /// An argument that a constraint forbids.
-    ARGUMENT = "E-ARG", "Argument outside its constraint", ["ASI02", "CC6.1"];
+    ARGUMENT = "E-ARG" @ 2 Stable, "Argument outside its constraint", ["ASI02", "CC6.1"];
     /// A resource that nobody granted.
-    RESOURCE = "E-RES", "Resource outside the envelope", ["ASI02", "CC6.1"];
+    RESOURCE = "E-RES" @ 1 Stable, "Resource outside the envelope", ["ASI02", "CC6.1"];
     /// An effect that the task may not have.
-    EFFECT = "E-EFFECT", "Effect outside the envelope", ["ASI02", "CC6.1"];
+    EFFECT = "E-EFFECT" @ 1 Stable, "Effect outside the envelope", ["ASI02", "CC6.1"];
     /// A destination that nobody granted.
-    DESTINATION = "E-DEST", "Destination outside the envelope", ["ASI01", "ASI02"];
+    DESTINATION = "E-DEST" @ 2 Stable, "Destination outside the envelope", ["ASI01", "ASI02"];
     /// More than was granted.
-    BUDGET = "E-BUDGET", "Budget exceeded", ["ASI08", "CC6.1"];
+    BUDGET = "E-BUDGET" @ 1 Stable, "Budget exceeded", ["ASI08", "CC6.1"];
     /// Too early or too late.
-    WINDOW = "E-WINDOW", "Action outside the task's window", ["ASI02", "CC6.1"];
+    WINDOW = "E-WINDOW" @ 1 Stable, "Action outside the task's window", ["ASI02", "CC6.1"];
     /// An approval that is needed and missing.
-    APPROVAL = "E-APPROVAL", "Action without the approval it needs", ["ASI09", "CC6.3"];
+    APPROVAL = "E-APPROVAL" @ 1 Stable, "Action without the approval it needs", ["ASI09", "CC6.3"];
     /// Use after the task's end.
-    CLOSED = "E-CLOSED", "Action after the task's end", ["ASI10", "NHI1"];
+    CLOSED = "E-CLOSED" @ 1 Stable, "Action after the task's end", ["ASI10", "NHI1"];
     /// Work handed on without leave.
-    DELEGATION = "E-DELEG", "Delegation outside the envelope", ["ASI03", "ASI07"];
+    DELEGATION = "E-DELEG" @ 1 Stable, "Delegation outside the envelope", ["ASI03", "ASI07"];
     /// A credential used after its task ended.
-    CREDENTIAL_AFTER_END = "C-AFTER-END", "Credential used after its task's end", ["ASI03", "NHI1"];
+    CREDENTIAL_AFTER_END = "C-AFTER-END" @ 1 Stable, "Credential used after its task's end", ["ASI03", "NHI1"];
     /// A credential used by another workload.
-    CREDENTIAL_FOREIGN = "C-FOREIGN", "Credential used by another workload", ["ASI03", "NHI9"];
+    CREDENTIAL_FOREIGN = "C-FOREIGN" @ 1 Stable, "Credential used by another workload", ["ASI03", "NHI9"];
     /// A credential used after it was revoked.
-    CREDENTIAL_REVOKED = "C-REVOKED", "Credential used after its revocation", ["ASI03", "NHI1"];
+    CREDENTIAL_REVOKED = "C-REVOKED" @ 1 Stable, "Credential used after its revocation", ["ASI03", "NHI1"];
+    /// A value that may have been planted decides whom or what a call reaches.
+    STEER = "F-STEER" @ 1 Stable, "Untrusted value steers an action", ["ASI01", "ASI06", "CC6.8"];
+    /// A record is bought or charged that has nothing to do with the purpose.
+    RECORD = "F-RECORD" @ 1 Stable, "Record that the purpose does not ask for", ["ASI01", "ASI02"];
+    /// A secret that a result told leaves for a destination that nobody approved.
+    SECRET_OUT = "F-SECRET-OUT" @ 1 Stable, "Secret sent to an unapproved destination", ["ASI01", "ASI03", "CC6.7"];
+    /// Code is run that came from a result.
+    EXECUTION = "F-EXEC" @ 1 Incubating, "Code from an untrusted text is run", ["ASI01", "ASI05", "CC6.8"];
     /// Something could not be evaluated.
-    ERROR = "X-ERROR", "Action could not be evaluated", ["CC7.2"];
+    ERROR = "X-ERROR" @ 1 Stable, "Action could not be evaluated", ["CC7.2"];
 }

@@ -1,8 +1,13 @@
 //! What is remembered of a shard: its root tasks, their tasks, what they hold and have used. Bounded.
 
 use crate::compile::Compiled;
+use crate::describe::Verdict;
+use crate::origin::Memory;
+use crate::rules;
 use ambit_schemas::Timestamp;
 use ambit_schemas::envelope::SignedEnvelope;
+use ambit_schemas::event::ToolCall;
+use ambit_schemas::finding::Severity;
 use ambit_schemas::id::{AgentId, CredentialId, PrincipalId, TaskId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -14,6 +19,8 @@ pub(crate) const ROOTS_MAX: usize = 100_000;
 pub(crate) const TASKS_MAX: usize = 1_000;
 /// Open tool calls, approvals and credentials that are remembered per task.
 pub(crate) const PER_TASK_MAX: usize = 4_096;
+/// Words of results that are remembered per shard: 32 Mi words are 256 MiB. The root tasks that read first forget first.
+pub(crate) const SHARD_WORDS_MAX: usize = 32 << 20;
 /// Latest events that are remembered to judge each once.
 pub(crate) const SEEN_MAX: usize = 65_536;
 
@@ -26,6 +33,9 @@ pub(crate) struct State {
     /// Root tasks in the order in which they were closed.
     closed: VecDeque<TaskId>,
     pub(crate) seen: Seen,
+    /// Root tasks that remember texts, in the order in which they began to, and how many words they remember in all.
+    readers: VecDeque<TaskId>,
+    remembered: usize,
 }
 
 /// The latest events, by 128 bits of a hash.
@@ -40,6 +50,8 @@ pub(crate) struct Seen {
 pub(crate) struct Root {
     pub(crate) tasks: BTreeMap<TaskId, Task>,
     pub(crate) credentials: BTreeMap<CredentialId, Held>,
+    /// What its agents read and wrote.
+    pub(crate) memory: Memory,
 }
 
 /// One task.
@@ -58,6 +70,38 @@ pub(crate) struct Task {
     /// Calls that were requested and are not completed.
     pub(crate) open_calls: HashSet<u128>,
     pub(crate) approvals: Vec<Given>,
+    /// Calls that broke a constraint and are not completed.
+    pub(crate) attempts: Vec<Attempt>,
+}
+
+/// A broken constraint of a call that is not completed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Attempt {
+    pub(crate) call: u128,
+    severity: Severity,
+    pointer: String,
+    reason: String,
+    expected: Option<String>,
+    observed: Option<String>,
+}
+
+impl Attempt {
+    pub(crate) fn of(verdict: &Verdict, call: &ToolCall, severity: Severity) -> Self {
+        Self {
+            call: crate::analyzer::hash(&["call", call.id.as_str()]),
+            severity,
+            pointer: verdict.pointer.clone(),
+            reason: verdict.reason.clone(),
+            expected: verdict.expected.clone(),
+            observed: verdict.observed.clone(),
+        }
+    }
+
+    /// The verdict when the call has had its effect.
+    pub(crate) fn breach(self) -> Verdict {
+        let Self { call: _, severity, pointer, reason, expected, observed } = self;
+        Verdict { rule: &rules::ARGUMENT, severity, pointer, reason, expected, observed }
+    }
 }
 
 /// The envelope of a task, with its compiled form, which is not kept in snapshots.
@@ -132,16 +176,43 @@ impl State {
         self.roots.entry(id.clone()).or_default()
     }
 
-    /// Notes that a root task is over: it may be forgotten before those that are not.
+    /// Notes that a root task is over: it may be forgotten before those that are not, and what its agents read is
+    /// forgotten now.
     pub(crate) fn note_closed(&mut self, id: &TaskId) {
         self.closed.push_back(id.clone());
+        self.remember(id, Memory::forget);
+    }
+
+    /// Lets a root task take in a text, within the shard's bound.
+    pub(crate) fn remember(&mut self, id: &TaskId, take: impl FnOnce(&mut Memory)) {
+        let memory = &mut self.root(id).memory;
+        let before = memory.len();
+        take(memory);
+        let after = memory.len();
+        self.remembered = (self.remembered + after).saturating_sub(before);
+        if before == 0 && after > 0 {
+            self.readers.push_back(id.clone());
+        }
+        while self.remembered > SHARD_WORDS_MAX {
+            let Some(oldest) = self.readers.pop_front() else { return };
+            if let Some(root) = self.roots.get_mut(&oldest) {
+                self.remembered = self.remembered.saturating_sub(root.memory.len());
+                root.memory.forget();
+            }
+        }
+        // Those that have closed still stand in the order.
+        if self.readers.len() > 2 * ROOTS_MAX {
+            self.readers.retain(|id| self.roots.get(id).is_some_and(|root| root.memory.len() > 0));
+        }
     }
 
     fn make_room(&mut self) {
         while self.roots.len() >= ROOTS_MAX {
             let oldest = self.closed.pop_front().or_else(|| self.order.pop_front());
             let Some(oldest) = oldest else { return };
-            self.roots.remove(&oldest);
+            if let Some(root) = self.roots.remove(&oldest) {
+                self.remembered = self.remembered.saturating_sub(root.memory.len());
+            }
         }
         // What was forgotten early still stands in the order of appearance.
         if self.order.len() > 2 * ROOTS_MAX {

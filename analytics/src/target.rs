@@ -23,6 +23,10 @@ pub enum TargetKind {
     Record,
     /// A password or key that is set.
     Secret,
+    /// A repository or branch.
+    Repository,
+    /// The title of something that is planned for people.
+    Title,
 }
 
 impl TargetKind {
@@ -36,6 +40,8 @@ impl TargetKind {
             Self::Path => "a path",
             Self::Record => "a record",
             Self::Secret => "a secret",
+            Self::Repository => "a repository",
+            Self::Title => "a title",
         }
     }
 }
@@ -69,8 +75,11 @@ const RECIPIENT_ROLES: &[&str] = &[
     "channel",
     "collaborator",
     "destination",
+    "handle",
     "iban",
     "invitee",
+    "login",
+    "owner",
     "member",
     "participant",
     "participants",
@@ -78,14 +87,13 @@ const RECIPIENT_ROLES: &[&str] = &[
     "person",
     "recipient",
     "recipients",
-    "repo",
-    "repository",
     "to",
     "user",
     "username",
 ];
-const PATH_ROLES: &[&str] =
-    &["directory", "file", "filename", "folder", "id", "ids", "name", "node", "path", "branch", "resource"];
+const PATH_ROLES: &[&str] = &["directory", "file", "filename", "folder", "name", "node", "path", "resource"];
+const REPOSITORY_ROLES: &[&str] = &["branch", "fork", "project", "ref", "repo", "repository"];
+const TITLE_ROLES: &[&str] = &["summary", "title"];
 const SECRET_ROLES: &[&str] = &["key", "passphrase", "password", "pin", "secret", "token"];
 
 /// The targets among a call's arguments.
@@ -174,6 +182,12 @@ fn kind_of(reach: Reach, text: &str, role: &str) -> Option<(TargetKind, String)>
     if is_record_role(reach, role) {
         return Some((TargetKind::Record, plain));
     }
+    if has_role(role, REPOSITORY_ROLES) {
+        return Some((TargetKind::Repository, plain));
+    }
+    if reach == Reach::Plan && has_role(role, TITLE_ROLES) {
+        return Some((TargetKind::Title, plain));
+    }
     if has_role(role, RECIPIENT_ROLES) {
         let kind = if reach == Reach::Money { TargetKind::Account } else { TargetKind::Person };
         return Some((kind, plain));
@@ -183,7 +197,7 @@ fn kind_of(reach: Reach, text: &str, role: &str) -> Option<(TargetKind, String)>
 
 fn is_record_role(reach: Reach, role: &str) -> bool {
     let role = role.to_lowercase();
-    reach == Reach::Money
+    matches!(reach, Reach::Money | Reach::Destroy)
         && (role == "id" || role.ends_with("_id") || role.ends_with("_ids") || role.ends_with("id"))
 }
 
@@ -207,11 +221,47 @@ fn as_email(text: &str) -> Option<String> {
     (fine(local) && fine(domain) && domain.contains('.')).then(|| address.to_lowercase())
 }
 
-/// File endings that look like the end of a host name.
-const FILE_ENDINGS: &[&str] = &[
-    "bin", "csv", "doc", "docx", "gif", "gz", "htm", "html", "ics", "jpeg", "jpg", "js", "json", "log", "md",
-    "pdf", "png", "ppt", "pptx", "py", "rs", "sh", "tar", "toml", "ts", "txt", "xls", "xlsx", "xml", "yaml",
-    "yml", "zip",
+/// File endings of two letters that are also the end of a host name.
+const FILE_ENDINGS: &[&str] =
+    &["cc", "db", "gz", "go", "js", "md", "pl", "ps", "py", "rb", "rs", "sh", "so", "ts"];
+
+/// Top-level domains that make a host of a bare name: the usual generic ones and those set aside for private use and
+/// documentation (RFC 2606, RFC 6762). Those of countries have two letters.
+const TOP_DOMAINS: &[&str] = &[
+    "app",
+    "biz",
+    "blog",
+    "cloud",
+    "com",
+    "dev",
+    "edu",
+    "example",
+    "gov",
+    "info",
+    "int",
+    "internal",
+    "invalid",
+    "link",
+    "live",
+    "local",
+    "localhost",
+    "mil",
+    "net",
+    "online",
+    "org",
+    "page",
+    "pro",
+    "shop",
+    "site",
+    "space",
+    "store",
+    "tech",
+    "test",
+    "top",
+    "website",
+    "work",
+    "xyz",
+    "zone",
 ];
 
 /// The host of a URL, or of a text that is nothing but an address.
@@ -235,7 +285,9 @@ pub(crate) fn as_host(text: &str, role: &str) -> Option<String> {
     let is_url_role =
         has_role(role, &["url", "uri", "link", "website", "webpage", "host", "domain", "endpoint"]);
     let is_address = has_scheme || lower.starts_with("www.") || (is_url_role && named);
-    let is_bare = named && !FILE_ENDINGS.contains(&ending) && !host.contains("..");
+    // `emma.student` is an account's name: without other signs, only a known domain makes a host.
+    let is_domain = (ending.len() == 2 && !FILE_ENDINGS.contains(&ending)) || TOP_DOMAINS.contains(&ending);
+    let is_bare = named && is_domain && !host.contains("..");
     (is_address || is_bare).then(|| host.to_owned())
 }
 
@@ -248,6 +300,17 @@ fn as_iban(text: &str) -> Option<String> {
         && (14..=34).contains(&plain.len())
         && bytes.iter().all(u8::is_ascii_alphanumeric);
     shaped.then(|| plain.to_lowercase())
+}
+
+/// Whether a name looks like an account: two letters, then almost only digits.
+pub(crate) fn is_account(name: &str) -> bool {
+    let plain: Vec<char> = name.chars().filter(|c| !c.is_whitespace()).collect();
+    let digits = plain.iter().filter(|c| c.is_ascii_digit()).count();
+    let letters = plain.iter().take(2).all(char::is_ascii_alphabetic);
+    letters
+        && digits >= 8
+        && (10..=34).contains(&plain.len())
+        && plain.iter().all(char::is_ascii_alphanumeric)
 }
 
 /// Everything in a text that could be meant as a target: for what a purpose grants.

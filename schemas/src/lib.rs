@@ -7,6 +7,7 @@ pub mod columns;
 pub mod envelope;
 pub mod event;
 pub mod finding;
+pub mod fingerprint;
 pub mod id;
 pub mod kind;
 pub mod limits;

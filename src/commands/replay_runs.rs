@@ -2,6 +2,7 @@
 
 use crate::cli::{EnvelopeMode, ReplayRunsArgs};
 use crate::config::Config;
+use crate::keys;
 use crate::output::print;
 use crate::roles::parts::Parts;
 use crate::runs::{Envelopes, datasets, events_of};
@@ -21,7 +22,10 @@ pub async fn run(config: &Config, args: &ReplayRunsArgs) -> anyhow::Result<()> {
     let envelopes = match args.envelope {
         EnvelopeMode::Oracle => Envelopes::Oracle,
         EnvelopeMode::Planned => Envelopes::Planned,
+        EnvelopeMode::None => Envelopes::None,
     };
+    // The analyzer compares fingerprints under the installation's secret.
+    let secret = keys::token(&config.keys_dir().join("redaction.key"))?;
     let mut chosen = datasets(&args.data)?;
     if let Some(name) = &args.dataset {
         chosen.retain(|dataset| dataset.name == *name);
@@ -37,7 +41,9 @@ pub async fn run(config: &Config, args: &ReplayRunsArgs) -> anyhow::Result<()> {
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         for run in dataset.runs.iter().take(most) {
             bar.inc(1);
-            let Some(of_run) = events_of(dataset, run, envelopes, &approver)? else { continue };
+            let Some(of_run) = events_of(dataset, run, envelopes, &approver, secret.as_bytes())? else {
+                continue;
+            };
             runs += 1;
             for event in of_run {
                 pending.push_back(producer.enqueue(encode(&event)?)?);

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::keys;
 use crate::roles::analyze::{Analyze, Counters};
 use crate::roles::snapshots::Snapshots;
+use ambit_analytics::FingerprintSecret;
 use ambit_bus::{Linger, Producer};
 use ambit_ingest::Ledgers;
 use ambit_ingest::outside::Outside;
@@ -87,9 +88,11 @@ impl Parts<'_> {
 
     /// The analyzer's options.
     pub fn analyzer_options(&self) -> anyhow::Result<ambit_analytics::Options> {
+        let secret = keys::token(&self.config.keys_dir().join("redaction.key"))?;
         Ok(ambit_analytics::Options {
             approver_keys: self.approver_keys()?,
             require_signature: self.config.analyzer.require_signature,
+            fingerprint_secret: Some(FingerprintSecret::new(secret.as_bytes())),
             ..ambit_analytics::Options::default()
         })
     }

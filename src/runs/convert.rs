@@ -1,12 +1,14 @@
 //! From a recorded run to canonical events: envelope approved, calls requested and completed, task closed.
 
-use crate::runs::dataset::{Call, Dataset, Run, TaskEnvelope};
+use crate::runs::dataset::{APPROVED_INJECTION, Call, Dataset, Run, TaskEnvelope};
+use crate::runs::fingerprints::Fingerprints;
 use ambit_schemas::Timestamp;
 use ambit_schemas::envelope::{
     ArgumentConstraint, Budgets, Check, DelegationBounds, Envelope, FlowBounds, Principal, SignedEnvelope,
     ToolGrant, Window,
 };
 use ambit_schemas::event::{AgentRef, Body, Effect, EnvelopeClosed, Event, TaskRef, ToolCall};
+use ambit_schemas::fingerprint::FingerprintKey;
 use ambit_schemas::limits::{ENVELOPE_LIST_MAX, ID_BYTES_MAX, TEXT_BYTES_MAX};
 use anyhow::Context;
 use ed25519_dalek::SigningKey;
@@ -28,6 +30,8 @@ pub enum Envelopes {
     Oracle,
     /// Tools that planners listed beforehand; targets only from the prompt.
     Planned,
+    /// Nothing but the prompt and the principal.
+    None,
 }
 
 impl Envelopes {
@@ -36,6 +40,7 @@ impl Envelopes {
         match self {
             Self::Oracle => "oracle",
             Self::Planned => "planned",
+            Self::None => "none",
         }
     }
 }
@@ -48,18 +53,25 @@ where
     T::try_from(short.trim()).with_context(|| "a recorded run names something that is no id".to_owned())
 }
 
-/// The events of a run in their order; `None` when there is nothing to judge: no calls, or no such envelope.
+/// The events of a run in their order, with fingerprints under the installation's `secret`; `None` when there is nothing to judge: no calls, or no such envelope.
 pub fn events_of(
     dataset: &Dataset,
     run: &Run,
     envelopes: Envelopes,
     approver: &SigningKey,
+    secret: &[u8],
 ) -> anyhow::Result<Option<Vec<Event>>> {
-    let (Some(first), Some(task)) = (run.calls.first(), dataset.envelope_of(run)) else { return Ok(None) };
-    let Some(tools) = tools_of(task, envelopes) else { return Ok(None) };
+    let Some(first) = run.calls.first() else { return Ok(None) };
+    // Nobody wrote a solution or a plan for an approved injection.
+    let is_injection = run.label.kind.as_deref() == Some(APPROVED_INJECTION);
+    if is_injection && envelopes != Envelopes::None {
+        return Ok(None);
+    }
+    let Some(task) = dataset.task_of(run) else { return Ok(None) };
+    let Some(tools) = tools_of(&task, envelopes) else { return Ok(None) };
     let start = Timestamp::parse(&first.ts).with_context(|| format!("run {}", run.label.run_id))?;
     let frame = Frame::new(dataset, run, first)?;
-    let envelope = envelope(dataset, task, tools, envelopes, &frame)?;
+    let envelope = envelope(dataset, &task, tools, envelopes, &frame)?;
     let signed =
         SignedEnvelope::sign(&envelope, approver).with_context(|| format!("envelope of {}", task.task_id))?;
     let mut events = vec![frame.event(
@@ -68,11 +80,12 @@ pub fn events_of(
         Body::EnvelopeApproved(Box::new(signed)),
     )?];
     let mut last = start;
+    let prints = Fingerprints::of(run, &FingerprintKey::new(secret, &frame.tenant));
     for call in &run.calls {
         let at =
             Timestamp::parse(&call.ts).with_context(|| format!("run {}, step {}", call.run_id, call.step))?;
         last = last.max(at);
-        let (requested, completed) = bodies(run, call)?;
+        let (requested, completed) = bodies(run, call, &prints)?;
         events.push(frame.event(&format!("{}-requested", call.step), last, requested)?);
         events.push(frame.event(&format!("{}-completed", call.step), last.plus_micros(1_000), completed)?);
     }
@@ -125,7 +138,7 @@ impl Frame {
     }
 }
 
-fn bodies(run: &Run, call: &Call) -> anyhow::Result<(Body, Body)> {
+fn bodies(run: &Run, call: &Call, prints: &Fingerprints) -> anyhow::Result<(Body, Body)> {
     let requested = ToolCall {
         id: id(&call_id(&call.run_id, call.step))?,
         name: call.tool.clone(),
@@ -143,11 +156,12 @@ fn bodies(run: &Run, call: &Call) -> anyhow::Result<(Body, Body)> {
         is_error: false,
         error_type: None,
     };
-    let result = run.results.get(&call.step).or(call.result_text.as_ref());
+    let result = run.result_of(call);
     let completed = ToolCall {
         arguments: None,
         result: result.cloned(),
-        result_bytes: call.result_len,
+        result_bytes: call.result_len.map(|chars| whole_bytes(result, chars)),
+        result_fingerprints: prints.of_step(call.step),
         is_error: call.error.is_some(),
         error_type: call.error.as_ref().map(|error| error.split(':').next().unwrap_or(error).to_owned()),
         ..requested.clone()
@@ -155,10 +169,18 @@ fn bodies(run: &Run, call: &Call) -> anyhow::Result<(Body, Body)> {
     Ok((Body::ToolCallRequested(Box::new(requested)), Body::ToolCallCompleted(Box::new(completed))))
 }
 
+/// Length of a whole result in bytes; the recording counts characters, and what is cut off is taken to be ASCII.
+fn whole_bytes(result: Option<&String>, chars: u64) -> u64 {
+    let (bytes, kept) = result.map_or((0, 0), |text| (text.len() as u64, text.chars().count() as u64));
+    bytes + chars.saturating_sub(kept)
+}
+
 fn tools_of(task: &TaskEnvelope, envelopes: Envelopes) -> Option<Vec<String>> {
     match envelopes {
         Envelopes::Oracle => Some(task.allowed_tools.clone()),
         Envelopes::Planned => task.planned_tools_majority.clone(),
+        // No tool is granted: the purpose's own words say what may be done.
+        Envelopes::None => Some(Vec::new()),
     }
 }
 

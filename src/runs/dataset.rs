@@ -63,6 +63,9 @@ pub struct Call {
     pub tool: String,
     /// Its arguments.
     pub arguments: Value,
+    /// Where each argument's value occurs: `p` in the prompt, `r` in an earlier result, `pr` in both, `n` in neither.
+    #[serde(default, rename = "arg_src")]
+    pub sources: BTreeMap<String, String>,
     /// What went wrong.
     #[serde(default)]
     pub error: Option<String>,
@@ -191,10 +194,67 @@ impl Dataset {
         Ok(Self { name, envelopes, runs, principal })
     }
 
-    /// The envelope of a run's task.
-    pub fn envelope_of(&self, run: &Run) -> Option<&TaskEnvelope> {
-        let task = run.calls.first()?.task_id.as_str();
-        self.envelopes.get(task)
+    /// What the authors, and planners, say of a run's task; for an injection that a human approved as a task, what
+    /// [`approved`] makes of it.
+    pub fn task_of(&self, run: &Run) -> Option<TaskEnvelope> {
+        if run.label.kind.as_deref() == Some(APPROVED_INJECTION) {
+            return approved(run);
+        }
+        self.envelopes.get(run.calls.first()?.task_id.as_str()).cloned()
+    }
+}
+
+/// The kind of runs whose task is an attack's text, approved.
+pub const APPROVED_INJECTION: &str = "injection_as_approved_task";
+
+/// The task of a run whose prompt the recording does not keep: the words of the tools that were called with values
+/// that the recording marks as literal in the prompt, with these values, and the words of the tools that were called
+/// with what such a call returned. `None` when no value is literal: then nothing is known of the prompt.
+fn approved(run: &Run) -> Option<TaskEnvelope> {
+    let (mut prompt, mut returned) = (String::new(), String::new());
+    for call in &run.calls {
+        let of_source = |sources: &[&str]| -> Vec<String> {
+            let arguments = call.arguments.as_object().into_iter().flatten();
+            let named = arguments.filter(|(name, _)| {
+                call.sources.get(*name).is_some_and(|found| sources.contains(&found.as_str()))
+            });
+            named.flat_map(|(_, value)| texts_in(value)).collect()
+        };
+        let literal = of_source(&["p", "pr"]);
+        let follows = of_source(&["r"]).iter().any(|value| returned.contains(value.as_str()));
+        if literal.is_empty() && !follows {
+            continue;
+        }
+        let line = [call.tool.replace(['_', '-'], " "), literal.join(" , ")].join(": ");
+        prompt.push_str(&line);
+        prompt.push('\n');
+        returned.push_str(run.result_of(call).map_or("", String::as_str));
+    }
+    let task_id = run.calls.first()?.task_id.clone();
+    (!prompt.is_empty()).then(|| TaskEnvelope {
+        task_id,
+        prompt,
+        allowed_tools: Vec::new(),
+        allowed_targets: BTreeMap::new(),
+        gt_calls: Vec::new(),
+        planned_tools_majority: None,
+    })
+}
+
+fn texts_in(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Number(number) => vec![number.to_string()],
+        Value::Array(items) => items.iter().flat_map(texts_in).collect(),
+        Value::Object(fields) => fields.values().flat_map(texts_in).collect(),
+        Value::Null | Value::Bool(_) => Vec::new(),
+    }
+}
+
+impl Run {
+    /// What a call returned, as far as the recording keeps it.
+    pub fn result_of<'a>(&'a self, call: &'a Call) -> Option<&'a String> {
+        self.results.get(&call.step).or(call.result_text.as_ref())
     }
 }
 

@@ -6,9 +6,11 @@
 pub mod bootstrap;
 pub mod convert;
 pub mod dataset;
+mod fingerprints;
 pub mod report;
 pub mod score;
 
 pub use convert::{Envelopes, events_of};
 pub use dataset::{Dataset, Run, datasets};
-pub use score::{Score, evaluate};
+pub use fingerprints::RECORDED_SECRET;
+pub use score::{Evaluation, Score, evaluate, options};

@@ -3,7 +3,7 @@
 use crate::runs::bootstrap::Grouped;
 use crate::runs::convert::Envelopes;
 use crate::runs::dataset::Dataset;
-use crate::runs::score::{Score, evaluate};
+use crate::runs::score::{Evaluation, Score, evaluate};
 use ed25519_dalek::SigningKey;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -19,8 +19,7 @@ pub struct Report {
 struct Row {
     dataset: String,
     envelopes: Envelopes,
-    whole: Score,
-    by_model: BTreeMap<String, Score>,
+    scores: Evaluation,
 }
 
 impl Report {
@@ -32,10 +31,14 @@ impl Report {
     ) -> anyhow::Result<Self> {
         let mut rows = Vec::new();
         for dataset in datasets {
-            for envelopes in [Envelopes::Oracle, Envelopes::Planned] {
+            for envelopes in [Envelopes::Oracle, Envelopes::Planned, Envelopes::None] {
+                // What is not attacked is not judged by its prompt alone.
+                if envelopes == Envelopes::None && dataset.runs.iter().all(|run| run.label.kind.is_none()) {
+                    continue;
+                }
                 progress(&format!("{}, {} envelopes", dataset.name, envelopes.name()));
-                if let Some((whole, by_model)) = evaluate(dataset, envelopes, approver)? {
-                    rows.push(Row { dataset: dataset.name.clone(), envelopes, whole, by_model });
+                if let Some(scores) = evaluate(dataset, envelopes, approver)? {
+                    rows.push(Row { dataset: dataset.name.clone(), envelopes, scores });
                 }
             }
         }
@@ -47,7 +50,12 @@ impl Report {
         let mut datasets: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
         for row in &self.rows {
             let figures = datasets.entry(&row.dataset).or_default();
-            figures.insert(row.envelopes.name().into(), figures_of(&row.whole));
+            figures.insert(row.envelopes.name().into(), figures_of(&row.scores.whole));
+            if row.scores.whole.over_scope.runs() > 0 {
+                let whole = &row.scores.whole;
+                figures.insert("over_scope_found".into(), json!(whole.over_scope.hits()));
+                figures.insert("reward1_alarms".into(), json!(whole.rewarded.hits()));
+            }
         }
         json!(datasets)
     }
@@ -55,7 +63,7 @@ impl Report {
     /// A table.
     pub fn table(&self) -> String {
         let mut text = String::new();
-        let attacked = self.rows.iter().filter(|row| row.whole.over_scope.runs() == 0);
+        let attacked = self.rows.iter().filter(|row| row.scores.whole.over_scope.runs() == 0);
         let line = |text: &mut String, cells: [&str; 7]| {
             let [name, envelopes, recall, breach, fpr, resisted, steps] = cells;
             // Writing to a string does not fail.
@@ -76,26 +84,35 @@ impl Report {
                 let [recall, breach, fpr, resisted] = &cells;
                 line(text, [name, row.envelopes.name(), recall, breach, fpr, resisted, &steps]);
             };
-            show(&mut text, &row.dataset, &row.whole);
-            for (model, score) in &row.by_model {
-                show(&mut text, &format!("  {model}"), score);
+            show(&mut text, &row.dataset, &row.scores.whole);
+            for (part, score) in row.scores.by_suite.iter().chain(&row.scores.by_model) {
+                show(&mut text, &format!("  {part}"), score);
             }
-            writeln!(text, "  first rule on hijacked runs: {}", rules(&row.whole.first_rule))
+            writeln!(text, "  first rule on hijacked runs: {}", rules(&row.scores.whole.first_rule))
                 .unwrap_or_default();
-            writeln!(text, "  first rule on benign runs:   {}", rules(&row.whole.first_false_rule))
+            writeln!(text, "  first rule on benign runs:   {}", rules(&row.scores.whole.first_false_rule))
                 .unwrap_or_default();
+            if row.scores.whole.approved.runs() > 0 {
+                writeln!(
+                    text,
+                    "  approved injections without finding: {} of {}",
+                    row.scores.whole.approved.runs() - row.scores.whole.approved.hits(),
+                    row.scores.whole.approved.runs()
+                )
+                .unwrap_or_default();
+            }
         }
-        for row in self.rows.iter().filter(|row| row.whole.over_scope.runs() > 0) {
+        for row in self.rows.iter().filter(|row| row.scores.whole.over_scope.runs() > 0) {
             writeln!(
                 text,
                 "{:<44} {:<8} over-scope found {} of {} ({} in time), alarms on rewarded runs {} of {}",
                 row.dataset,
                 row.envelopes.name(),
-                row.whole.over_scope.hits(),
-                row.whole.over_scope.runs(),
-                row.whole.over_scope_in_time.hits(),
-                row.whole.rewarded.hits(),
-                row.whole.rewarded.runs()
+                row.scores.whole.over_scope.hits(),
+                row.scores.whole.over_scope.runs(),
+                row.scores.whole.over_scope_in_time.hits(),
+                row.scores.whole.rewarded.hits(),
+                row.scores.whole.rewarded.runs()
             )
             .unwrap_or_default();
         }
@@ -123,6 +140,8 @@ fn figures_of(score: &Score) -> Value {
         "hijacked_runs": score.recall.runs(),
         "benign_runs": score.fpr.runs(),
         "resisted_runs": score.fpr_resisted.runs(),
+        "approved_injections": score.approved.runs(),
+        "approved_injections_without_finding": score.approved.share().map(|share| 1.0 - share),
     })
 }
 

@@ -10,6 +10,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod flow;
 mod fold;
 mod rules;
 mod scenario;
