@@ -24,6 +24,7 @@ mod webhook;
 use ambit::output::{print, print_error};
 use lane::Lane;
 use mimalloc::MiMalloc;
+use report::Benchmark;
 use settings::Settings;
 use std::process::ExitCode;
 
@@ -50,23 +51,22 @@ fn start() -> anyhow::Result<()> {
     let machine = machine::describe();
     print(&machine);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut benchmarks = Vec::new();
+    let mut benchmarks: Vec<Benchmark> = Vec::new();
+    // Written at once: a failure of a later one does not take it back.
+    let mut keep = |measured: Benchmark| measured.write().map(|()| benchmarks.push(measured));
     for lane in Lane::ALL.into_iter().filter(|lane| settings.wants(lane.name())) {
         if settings.wants("ingest") {
             print(&format!("ingest on {}: filling the topic", lane.name()));
-            benchmarks.extend(ingest::benchmark(lane, &settings, &runtime)?);
+            ingest::benchmark(lane, &settings, &runtime)?.map_or(Ok(()), &mut keep)?;
         }
         if settings.wants("webhook") {
             print(&format!("webhook on {}", lane.name()));
-            benchmarks.extend(webhook::benchmark(lane, &settings, &runtime)?);
+            webhook::benchmark(lane, &settings, &runtime)?.map_or(Ok(()), &mut keep)?;
         }
     }
     if settings.wants("analyzer") {
         print("analyzer");
-        benchmarks.push(analyzer::benchmark(&settings)?);
-    }
-    for benchmark in &benchmarks {
-        benchmark.write()?;
+        keep(analyzer::benchmark(&settings)?)?;
     }
     report::print_all(&machine, &benchmarks);
     Ok(())

@@ -137,6 +137,7 @@ fn deploy(script: &mut Script<'_>, rng: &mut SmallRng) {
 
 fn research(script: &mut Script<'_>, rng: &mut SmallRng) {
     let topic = *pick(rng, &["battery recycling", "heat pumps", "port congestion"]);
+    let helpers = script.any_of("summary");
     script.begin(
         "research",
         Bounds {
@@ -148,7 +149,7 @@ fn research(script: &mut Script<'_>, rng: &mut SmallRng) {
                 "/briefs/**".into(),
             ]),
             scopes: vec!["web:fetch".into()],
-            delegates: vec!["spiffe://acme.example/agent/summary-*".into()],
+            delegates: vec![helpers],
             budgets: Budgets { max_calls: Some(30), max_calls_per_minute: Some(60), ..Budgets::default() },
             ..Bounds::default()
         },
@@ -215,7 +216,8 @@ fn travel(script: &mut Script<'_>, rng: &mut SmallRng) {
                 "Book a flight to {city} for Emma Johnson, at most 400 EUR, and put it in her calendar"
             ),
             tools: vec![tool("search_flights"), tool("book_flight"), tool("create_calendar_event")],
-            destinations: Some(vec!["emma.johnson@acme.example".into()]),
+            // The entry in the calendar is named after the flight, whichever it will be.
+            destinations: Some(vec!["emma.johnson@acme.example".into(), format!("Flight * to {city}")]),
             scopes: vec!["travel:book".into(), "calendar:write".into()],
             budgets: Budgets {
                 max_calls: Some(10),

@@ -239,6 +239,23 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_told_of_a_fleet_that_does_as_it_should_whoever_it_belongs_to() {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let options = ambit_analytics::Options {
+            approver_keys: vec![key.verifying_key()],
+            ..ambit_analytics::Options::default()
+        };
+        let shard = ambit_schemas::Shard::new(ambit_schemas::Topic::Events, 0);
+        let mut analyzer = ambit_analytics::Analyzer::new(shard, std::sync::Arc::new(options));
+        let fleet = Options { tenant: "globex".into(), attack_every: 0, ..Options::default() };
+        for one in Simulation::new(fleet, key).take(3_000) {
+            let offset = analyzer.next_offset();
+            let findings = analyzer.observe(&ambit_schemas::Sequenced { shard, offset, item: one.event });
+            assert!(findings.is_empty(), "{findings:?}");
+        }
+    }
+
+    #[test]
     fn a_revoked_task_does_nothing_more() {
         let options = Options { attack_every: 1, first_attack: 0, ..Options::default() };
         let mut simulation = Simulation::new(options, SigningKey::from_bytes(&[7; 32]));

@@ -100,6 +100,11 @@ impl<'a> Script<'a> {
         self.now = self.now.plus_micros(milliseconds * 1_000);
     }
 
+    /// All agents of a blueprint, as an envelope names them.
+    pub(super) fn any_of(&self, blueprint: &str) -> String {
+        format!("spiffe://{}.example/agent/{blueprint}-*", self.options.tenant)
+    }
+
     /// Who acts from here on.
     pub(super) fn agent(&mut self, blueprint: &'static str) -> AgentId {
         self.blueprint = blueprint;
