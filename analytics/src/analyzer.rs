@@ -1,73 +1,23 @@
 //! The fold: one event after the other, state in, findings out.
 
-use crate::calls::{self, effect_of, severity_of};
+use crate::calls::{self, severity_of};
 use crate::compile::Compiled;
 use crate::credentials;
 use crate::describe::{Circumstances, Verdict, finding, who};
-use crate::effect::{Reach, classify};
 use crate::flow::print_number;
+use crate::options::Options;
 use crate::origin::{Memory, Source};
+use crate::prepare::{Called, Prepared, Preparer, hash};
 use crate::rules;
-use crate::state::{Given, InForce, Kept, PER_TASK_MAX, State, Task};
+use crate::state::{Given, InForce, Kept, PER_TASK_MAX, Root, State, Task, task_among};
+
 use ambit_schemas::envelope::SignedEnvelope;
 use ambit_schemas::event::{Approval, Body, Delegation, Effect, Event, TaskRef, ToolCall};
 use ambit_schemas::finding::{Finding, Severity};
-use ambit_schemas::fingerprint::FingerprintKey;
 use ambit_schemas::id::{TaskId, TenantId};
 use ambit_schemas::{Sequenced, Shard};
-use ed25519_dalek::VerifyingKey;
-use sha2::{Digest, Sha256};
-use std::fmt;
+use std::borrow::Cow;
 use std::sync::Arc;
-
-/// What judgement depends on beside the events. Part of what must be the same for a replay to be the same.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Keys whose signature makes an envelope valid.
-    pub approver_keys: Vec<VerifyingKey>,
-    /// Whether an envelope without a valid signature counts as none.
-    pub require_signature: bool,
-    /// Most findings of one event; the worst are kept.
-    pub findings_per_event_max: usize,
-    /// The installation's secret, from which each tenant's key of result fingerprints is derived. Without it,
-    /// fingerprints say nothing, and a result that has only them counts as not seen.
-    pub fingerprint_secret: Option<FingerprintSecret>,
-}
-
-/// The secret of fingerprints. Never shown.
-#[derive(Clone)]
-pub struct FingerprintSecret(Arc<[u8]>);
-
-impl FingerprintSecret {
-    /// Takes the installation's secret.
-    pub fn new(secret: &[u8]) -> Self {
-        Self(secret.into())
-    }
-}
-
-impl fmt::Debug for FingerprintSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FingerprintSecret(..)")
-    }
-}
-
-impl Options {
-    /// The key of a tenant's fingerprints.
-    pub(crate) fn fingerprint_key(&self, tenant: &TenantId) -> Option<FingerprintKey> {
-        self.fingerprint_secret.as_ref().map(|secret| FingerprintKey::new(&secret.0, tenant))
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            approver_keys: Vec::new(),
-            require_signature: true,
-            findings_per_event_max: 16,
-            fingerprint_secret: None,
-        }
-    }
-}
 
 /// Judges the events of one shard.
 #[derive(Debug)]
@@ -76,12 +26,14 @@ pub struct Analyzer {
     pub(crate) options: Arc<Options>,
     pub(crate) next_offset: u64,
     pub(crate) state: State,
+    pub(crate) preparer: Preparer,
 }
 
 impl Analyzer {
     /// An analyzer that has seen nothing.
     pub fn new(shard: Shard, options: Arc<Options>) -> Self {
-        Self { shard, options, next_offset: 0, state: State::default() }
+        let preparer = Preparer::new(Arc::clone(&options));
+        Self { shard, options, next_offset: 0, state: State::default(), preparer }
     }
 
     /// The shard it judges.
@@ -99,19 +51,30 @@ impl Analyzer {
         self.next_offset = offset + 1;
     }
 
-    /// Judges the next event of the shard. The worst finding comes first.
+    /// Prepares and judges the next event of the shard. The worst finding comes first.
     pub fn observe(&mut self, event: &Sequenced<Event>) -> Vec<Finding> {
+        let prepared = self.preparer.prepare(Cow::Borrowed(event));
+        self.judge(&prepared)
+    }
+
+    /// Judges the next event of the shard. The worst finding comes first.
+    pub fn judge(&mut self, prepared: &Prepared<'_>) -> Vec<Finding> {
+        let event = prepared.event();
         self.next_offset = event.offset + 1;
         let item = &event.item;
         // Producers send some events twice; each is judged once.
-        if self.state.seen.insert(hash(&["event", item.source.as_str(), item.id.as_str()])) {
+        if self.state.seen.insert(prepared.key) {
             return Vec::new();
         }
         match &item.body {
-            Body::ToolCallRequested(call) => self.requested(event, call),
-            Body::ToolCallCompleted(call) => self.completed(event, call),
-            Body::EnvelopeApproved(signed) => self.envelope(event, signed, false),
-            Body::EnvelopeAmended(signed) => self.envelope(event, signed, true),
+            Body::ToolCallRequested(call) => {
+                prepared.call.as_ref().map_or_else(Vec::new, |called| self.requested(event, call, called))
+            }
+            Body::ToolCallCompleted(call) => {
+                prepared.call.as_ref().map_or_else(Vec::new, |called| self.completed(event, call, called))
+            }
+            Body::EnvelopeApproved(signed) => self.envelope(prepared, signed, false),
+            Body::EnvelopeAmended(signed) => self.envelope(prepared, signed, true),
             Body::EnvelopeClosed(_) => self.closed(event),
             Body::ApprovalApproved(approval) => self.approved(item, approval),
             Body::DelegationGranted(delegation) => self.delegated(event, delegation),
@@ -187,41 +150,36 @@ impl Analyzer {
         verdicts.into_iter().map(|verdict| finding(verdict, &around)).collect()
     }
 
-    fn requested(&mut self, event: &Sequenced<Event>, call: &ToolCall) -> Vec<Finding> {
+    fn requested(&mut self, event: &Sequenced<Event>, call: &ToolCall, called: &Called) -> Vec<Finding> {
         let item = &event.item;
-        let (_, effect) = effect_of(call);
-        let options = Arc::clone(&self.options);
         let without = |why: &str| {
             let reason = format!("{} called {} {why}", who(item), call.name);
-            vec![Verdict::new(&rules::NO_ENVELOPE, severity_of(effect), "", reason)]
+            vec![Verdict::new(&rules::NO_ENVELOPE, severity_of(called.effect), "", reason)]
         };
-        let Some(TaskRef { id, root, .. }) = item.task.clone() else {
+        let Some(TaskRef { id, root, .. }) = &item.task else {
             // INVARIANT A-3
             return self.tell(event, without("outside of any task"), None, Some(call));
         };
-        let tree = self.state.root(&root);
-        // Lent for the judgement, as the task is borrowed from the same tree.
-        let memory = std::mem::take(&mut tree.memory);
-        let judged = tree.task(&id).map(|task| in_task(item, call, task, &memory, &options));
-        tree.memory = memory;
-        let Some((verdicts, compiled)) = judged else {
+        let Root { tasks, memory, .. } = self.state.root(root);
+        let Some(task) = task_among(tasks, id) else {
             return self.tell(event, without("in a delegation tree with too many tasks"), None, Some(call));
         };
-        if effect != Effect::Read
+        let (verdicts, compiled) = in_task(item, call, called, task, memory, &self.options);
+        if called.effect != Effect::Read
             && compiled.is_some()
             && let Some(arguments) = &call.arguments
         {
-            self.state.remember(&root, |memory| memory.wrote(arguments.get()));
+            self.state.remember(root, |memory| memory.wrote(arguments.get()));
         }
         self.tell(event, verdicts, compiled.as_deref(), Some(call))
     }
 
     /// A call that was never requested is judged when it is completed.
-    fn completed(&mut self, event: &Sequenced<Event>, call: &ToolCall) -> Vec<Finding> {
-        let id = hash(&["call", call.id.as_str()]);
-        let known = self.task_of(event).is_some_and(|task| task.open_calls.remove(&id));
-        let mut findings = if known { Vec::new() } else { self.requested(event, call) };
-        let breaches = self.task_of(event).map_or_else(Vec::new, |task| calls::completed(call, task));
+    fn completed(&mut self, event: &Sequenced<Event>, call: &ToolCall, called: &Called) -> Vec<Finding> {
+        let known = self.task_of(event).is_some_and(|task| task.open_calls.remove(&called.key));
+        let mut findings = if known { Vec::new() } else { self.requested(event, call, called) };
+        let breaches =
+            self.task_of(event).map_or_else(Vec::new, |task| calls::completed(call, called.key, task));
         if !breaches.is_empty() {
             let task = self.task_of(event);
             let compiled = task.and_then(|task| task.envelope.as_ref()?.compiled.clone());
@@ -231,19 +189,19 @@ impl Analyzer {
             findings.splice(0..0, told);
         }
         if let Some(task) = &event.item.task {
-            self.read(&task.root, &event.item.tenant, call);
+            self.read(&task.root, &event.item.tenant, call, called);
         }
         findings
     }
 
     fn task_of(&mut self, event: &Sequenced<Event>) -> Option<&mut Task> {
         let task = event.item.task.as_ref()?;
-        self.state.roots.get_mut(&task.root)?.tasks.get_mut(&task.id)
+        self.state.roots.get_mut(&task.root)?.tasks.get_mut(&task.id).map(Box::as_mut)
     }
 
     /// What a call returned becomes part of what its tree has seen. What was not seen in full, and has no fingerprints
     /// that can be compared, is remembered as such (INVARIANT A-3).
-    fn read(&mut self, root: &TaskId, tenant: &TenantId, call: &ToolCall) {
+    fn read(&mut self, root: &TaskId, tenant: &TenantId, call: &ToolCall, called: &Called) {
         let known = self.state.roots.get(root).and_then(|tree| tree.tasks.get(root));
         if known.is_some_and(|task| task.closed) {
             return;
@@ -259,7 +217,7 @@ impl Analyzer {
         let key = has_prints.then(|| self.options.fingerprint_key(tenant)).flatten();
         let comparable = key.is_some_and(|key| key.made(&call.result_fingerprints));
         let prints = call.result_fingerprints.iter().filter_map(|print| print_number(print));
-        let source = if is_own_record(&call.name) { Source::Principal } else { Source::Anybody };
+        let source = if called.tool.is_own_record { Source::Principal } else { Source::Anybody };
         self.state.remember(root, |memory| {
             if let Some(text) = text {
                 memory.read_result(text, source);
@@ -274,39 +232,39 @@ impl Analyzer {
 
     fn envelope(
         &mut self,
-        event: &Sequenced<Event>,
+        prepared: &Prepared<'_>,
         signed: &SignedEnvelope,
         amendment: bool,
     ) -> Vec<Finding> {
+        let event = prepared.event();
         let item = &event.item;
         let agent = item.agent.as_ref().map(|agent| agent.uid.as_str());
         let refused = |rule, why: String| vec![Verdict::new(rule, Severity::High, "", why)];
-        if approved_by(signed).as_deref().is_some_and(|approver| Some(approver) == agent) {
+        let approver = match &prepared.envelope {
+            Some(Ok(compiled)) => Some(compiled.envelope.approved_by.as_str().to_owned()),
+            Some(Err(_)) | None => approved_by(signed),
+        };
+        if approver.as_deref().is_some_and(|approver| Some(approver) == agent) {
             let why = format!("{} approved the bounds of its own task", who(item));
             return self.tell(event, refused(&rules::SELF_APPROVAL, why), None, None);
         }
-        let checked = Compiled::new(signed).and_then(|compiled| {
-            if self.options.require_signature {
-                signed.verify(&self.options.approver_keys)?;
-            }
-            Ok(compiled)
-        });
-        let compiled = match checked {
-            Ok(compiled) => compiled,
-            Err(error) => {
+        let compiled = match &prepared.envelope {
+            None => return Vec::new(),
+            Some(Ok(compiled)) => Arc::clone(compiled),
+            Some(Err(error)) => {
                 let why = format!("an envelope for {} cannot be used: {error}", who(item));
                 return self.tell(event, refused(&rules::INVALID_ENVELOPE, why), None, None);
             }
         };
-        let Some(TaskRef { id, root, .. }) = item.task.clone() else {
+        let Some(TaskRef { id, root, .. }) = &item.task else {
             let why = "an envelope came without a task".to_owned();
             return self.tell(event, refused(&rules::INVALID_ENVELOPE, why), None, None);
         };
-        if compiled.envelope.task_id != id {
+        if compiled.envelope.task_id != *id {
             let why = format!("an envelope for task {} came under task {id}", compiled.envelope.task_id);
             return self.tell(event, refused(&rules::INVALID_ENVELOPE, why), None, None);
         }
-        let Some(task) = self.state.root(&root).task(&id) else { return Vec::new() };
+        let Some(task) = self.state.root(root).task(id) else { return Vec::new() };
         let current = task.envelope.as_ref().and_then(|envelope| envelope.compiled.as_ref());
         let version = current.map_or(0, |current| current.envelope.version);
         if task.closed || compiled.envelope.version <= version || (amendment && version == 0) {
@@ -319,8 +277,7 @@ impl Analyzer {
             return self.tell(event, refused(&rules::INVALID_ENVELOPE, why), None, None);
         }
         let since = task.envelope.as_ref().map_or(item.time, |envelope| envelope.since);
-        task.envelope =
-            Some(InForce { signed: Kept::new(signed), since, compiled: Some(Arc::new(compiled)) });
+        task.envelope = Some(InForce { signed: Kept::new(signed), since, compiled: Some(compiled) });
         Vec::new()
     }
 
@@ -328,11 +285,9 @@ impl Analyzer {
         let Some(TaskRef { id, root, .. }) = &event.item.task else { return Vec::new() };
         let (mut overtaken, mut compiled) = (Vec::new(), None);
         if let Some(task) = self.state.root(root).task(id) {
-            task.closed = true;
-            task.open_calls.clear();
             overtaken = calls::overtaken(task);
-            task.approvals.clear();
-            compiled = task.envelope.as_ref().and_then(|envelope| envelope.compiled.clone());
+            compiled = task.envelope.take().and_then(|envelope| envelope.compiled);
+            *task = Task { closed: true, ..Task::default() };
         }
         if id == root {
             self.state.note_closed(root);
@@ -387,13 +342,14 @@ impl Analyzer {
 fn in_task(
     item: &Event,
     call: &ToolCall,
+    called: &Called,
     task: &mut Task,
     memory: &Memory,
     options: &Options,
 ) -> (Vec<Verdict>, Option<Arc<Compiled>>) {
-    let (_, effect) = effect_of(call);
+    let effect = called.effect;
     if task.open_calls.len() < PER_TASK_MAX {
-        task.open_calls.insert(hash(&["call", call.id.as_str()]));
+        task.open_calls.insert(called.key);
     }
     if task.closed {
         let reason = format!("{} called {} after its task was over", who(item), call.name);
@@ -411,31 +367,12 @@ fn in_task(
         let found = agent.map_or("nobody", |agent| agent.as_str());
         verdicts.push(verdict.seen(compiled.envelope.agent_uid.as_str(), found));
     }
-    verdicts.extend(calls::judge(item, call, &compiled, task, memory, options));
+    verdicts.extend(calls::judge(item, (call, called), &compiled, task, memory, options));
     (verdicts, Some(compiled))
-}
-
-/// Whether a tool of that name shows what belongs to the principal, and only they can write: accounts, profiles.
-fn is_own_record(tool: &str) -> bool {
-    let words = crate::effect::words(tool);
-    let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
-    let of_user = has(&["user"]) && has(&["info", "information", "profile"]);
-    classify(tool) == Reach::Read
-        && (has(&["profile", "balance", "iban", "me", "whoami", "settings"]) || of_user)
 }
 
 /// Who approved, read without checking anything else: self-approval is told even of a document that is not valid.
 fn approved_by(signed: &SignedEnvelope) -> Option<String> {
     let document: serde_json::Value = serde_json::from_str(signed.document.get()).ok()?;
     document.get("approved_by")?.as_str().map(str::to_owned)
-}
-
-/// 128 bits of SHA-256 over length-prefixed parts: nobody can make two events look like one.
-pub(crate) fn hash(parts: &[&str]) -> u128 {
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update((part.len() as u64).to_le_bytes());
-        digest.update(part.as_bytes());
-    }
-    digest.finalize().iter().take(16).fold(0, |number, byte| (number << 8) | u128::from(*byte))
 }

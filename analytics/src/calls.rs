@@ -1,12 +1,13 @@
 //! The clauses that a tool call must satisfy.
 
-use crate::analyzer::Options;
 use crate::check::check_arguments;
 use crate::compile::Compiled;
 use crate::describe::{Verdict, abridge, who};
-use crate::effect::{Reach, classify, words};
+use crate::effect::Reach;
 use crate::flow::{self, Subject};
+use crate::options::Options;
 use crate::origin::Memory;
+use crate::prepare::Called;
 use crate::rules;
 use crate::state::{Attempt, Given, Task};
 use crate::target::targets_of;
@@ -24,6 +25,7 @@ struct Judged<'a> {
     event: &'a Event,
     call: &'a ToolCall,
     compiled: &'a Compiled,
+    called: &'a Called,
     grants: Vec<usize>,
     reach: Reach,
     effect: Effect,
@@ -35,21 +37,6 @@ struct Judged<'a> {
 /// Attempts of a task that wait for their completion; further ones are judged as done.
 const ATTEMPTS_MAX: usize = 16;
 
-/// What a call does: what its producer says, unless the tool's own name says that it does more.
-pub(crate) fn effect_of(call: &ToolCall) -> (Reach, Effect) {
-    let reach = classify(&call.name);
-    match call.activity {
-        Some(Effect::Read) if matches!(reach, Reach::Unknown | Reach::Read | Reach::Fetch) => {
-            (if reach == Reach::Fetch { reach } else { Reach::Read }, Effect::Read)
-        }
-        Some(effect) if effect != Effect::Read && matches!(reach, Reach::Read | Reach::Fetch) => {
-            (Reach::Unknown, effect)
-        }
-        Some(effect) if effect != Effect::Read => (reach, effect),
-        _ => (reach, reach.effect()),
-    }
-}
-
 /// Whether a call without an envelope, or of another agent, would do harm.
 pub(crate) fn severity_of(effect: Effect) -> Severity {
     if effect == Effect::Read { Severity::Medium } else { Severity::High }
@@ -58,13 +45,13 @@ pub(crate) fn severity_of(effect: Effect) -> Severity {
 /// All clauses of the envelope that a requested call breaks. The task's budgets move on.
 pub(crate) fn judge(
     event: &Event,
-    call: &ToolCall,
+    (call, called): (&ToolCall, &Called),
     compiled: &Compiled,
     task: &mut Task,
     memory: &Memory,
     options: &Options,
 ) -> Vec<Verdict> {
-    let (reach, effect) = effect_of(call);
+    let (reach, effect) = (called.reach, called.effect);
     let mut verdicts = Vec::new();
     let arguments = match call.arguments.as_ref().map(|raw| serde_json::from_str(raw.get())) {
         None => Some(Value::Null),
@@ -77,7 +64,8 @@ pub(crate) fn judge(
         }
     };
     let grants = compiled.grants_of(&call.name);
-    let mut call = Judged { event, call, compiled, grants, reach, effect, arguments, is_steered: false };
+    let mut call =
+        Judged { event, call, compiled, called, grants, reach, effect, arguments, is_steered: false };
     call.window(&mut verdicts);
     call.effects(&mut verdicts);
     call.provenance(memory, options, &mut verdicts);
@@ -94,15 +82,15 @@ pub(crate) fn judge(
 impl Judged<'_> {
     fn window(&self, verdicts: &mut Vec<Verdict>) {
         let window = &self.compiled.envelope.window;
-        let (who, at) = (who(self.event), self.event.time);
+        let at = self.event.time;
         if let Some(from) = window.not_before.filter(|from| at < *from) {
-            let reason = format!("{who} called {} before its task's time", self.call.name);
+            let reason = format!("{} called {} before its task's time", who(self.event), self.call.name);
             let verdict =
                 Verdict::new(&rules::WINDOW, severity_of(self.effect), "/window/not_before", reason);
             verdicts.push(verdict.seen(format!("not before {from}"), at.to_string()));
         }
         if let Some(until) = window.not_after.filter(|until| at >= *until) {
-            let reason = format!("{who} called {} after its task's time", self.call.name);
+            let reason = format!("{} called {} after its task's time", who(self.event), self.call.name);
             let verdict = Verdict::new(&rules::WINDOW, severity_of(self.effect), "/window/not_after", reason);
             verdicts.push(verdict.seen(format!("before {until}"), at.to_string()));
         }
@@ -153,7 +141,7 @@ impl Judged<'_> {
     /// How bad an ungranted tool is. What stays in the agent's workspace is told; what reaches further is stopped,
     /// unless the purpose's own words ask for it and no untrusted text says whom it reaches.
     fn ungranted_severity(&self) -> Severity {
-        let is_asked_for = || self.compiled.said.asks_for(&words(&self.call.name), self.reach);
+        let is_asked_for = || self.compiled.said.asks_for(&self.called.tool.words, self.reach);
         match self.reach {
             Reach::Read | Reach::Fetch => Severity::Low,
             Reach::Local => Severity::Medium,
@@ -228,7 +216,7 @@ impl Judged<'_> {
             let verdict = Verdict::new(&rules::ARGUMENT, severity, &pointer, reason);
             let verdict = verdict.seen(broken.expected, broken.observed);
             if waits {
-                task.attempts.push(Attempt::of(&verdict, self.call, worst));
+                task.attempts.push(Attempt::of(&verdict, self.called.key, worst));
             }
             verdicts.push(verdict);
         }
@@ -261,7 +249,7 @@ impl Judged<'_> {
     fn approval(&self, task: &Task, verdicts: &mut Vec<Verdict>) {
         for index in self.compiled.approvals_for(&self.call.name) {
             let Some(rule) = self.compiled.envelope.approvals.get(index) else { continue };
-            let this_call = crate::analyzer::hash(&["call", self.call.id.as_str()]);
+            let this_call = self.called.key;
             let agent = self.event.agent.as_ref().map(|agent| agent.uid.as_str());
             let holds = |given: &Given| {
                 let until = given.until.or_else(|| {
@@ -386,13 +374,12 @@ impl Judged<'_> {
 }
 
 /// What becomes of attempts when a call is completed: a failed one is dropped, a successful one is a breach.
-pub(crate) fn completed(call: &ToolCall, task: &mut Task) -> Vec<Verdict> {
+pub(crate) fn completed(call: &ToolCall, key: u128, task: &mut Task) -> Vec<Verdict> {
     if task.attempts.is_empty() {
         return Vec::new();
     }
-    let id = crate::analyzer::hash(&["call", call.id.as_str()]);
     let (done, waiting) =
-        std::mem::take(&mut task.attempts).into_iter().partition(|attempt| attempt.call == id);
+        std::mem::take(&mut task.attempts).into_iter().partition(|attempt| attempt.call == key);
     task.attempts = waiting;
     let done: Vec<Attempt> = done;
     if call.is_error { Vec::new() } else { done.into_iter().map(Attempt::breach).collect() }

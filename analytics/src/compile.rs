@@ -1,15 +1,14 @@
 //! An envelope compiled once into tables, so that checking a call costs lookups.
 
 use crate::origin::{Origin, Purpose};
+use crate::patterns::{Patterns, is_glob};
 use crate::target::{as_host, is_account, named_in, normalise};
 use ambit_schemas::envelope::{Check, Envelope, InvalidEnvelope, SignedEnvelope, ToolGrant};
-use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
+use globset::GlobSet;
 use regex::Regex;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
-
-/// Largest compiled form of one regular expression, in bytes.
-const REGEX_BYTES_MAX: usize = 1 << 16;
+use std::sync::Arc;
 
 /// A compiled envelope.
 #[derive(Debug)]
@@ -19,7 +18,7 @@ pub(crate) struct Compiled {
     /// Grants by the tool's exact name.
     by_name: HashMap<String, Vec<usize>>,
     /// Grants whose name is a pattern, with the grant's index.
-    patterns: GlobSet,
+    patterns: Arc<GlobSet>,
     pattern_grants: Vec<usize>,
     pub(crate) grants: Vec<Grant>,
     destinations: Option<Names>,
@@ -37,7 +36,8 @@ pub(crate) struct Compiled {
     forms: HashSet<String>,
     /// Whether it lists any account.
     lists_accounts: bool,
-    approvals: Vec<(GlobMatcher, usize)>,
+    /// Tools that need approvals, with the rule's index.
+    approvals: Vec<(Names, usize)>,
 }
 
 /// A compiled tool grant.
@@ -64,7 +64,7 @@ pub(crate) enum Test {
     In(Vec<Value>),
     InTexts(HashSet<String>),
     Prefix(String),
-    Glob(GlobMatcher),
+    Glob(Arc<GlobSet>),
     Regex(Regex),
     Range(Option<f64>, Option<f64>),
     Length(Option<u64>, Option<u64>),
@@ -74,17 +74,16 @@ pub(crate) enum Test {
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     exact: HashSet<String>,
-    patterns: GlobSet,
+    patterns: Arc<GlobSet>,
 }
 
 impl Names {
-    fn new(names: &[String], also: Vec<String>) -> Result<Self, InvalidEnvelope> {
-        let mut exact: HashSet<String> = also.into_iter().collect();
-        let mut patterns = GlobSetBuilder::new();
+    fn new(names: &[String], made: &mut Patterns) -> Result<Self, InvalidEnvelope> {
+        let (mut exact, mut patterns) = (HashSet::new(), Vec::new());
         for name in names {
             let plain = normalise(name);
-            if plain.contains(['*', '?', '[', '{']) {
-                patterns.add(glob(&plain)?);
+            if is_glob(&plain) {
+                patterns.push(plain);
                 continue;
             }
             exact.extend(as_host(&plain, ""));
@@ -92,8 +91,15 @@ impl Names {
             exact.insert(without_spaces);
             exact.insert(plain);
         }
-        let patterns = patterns.build().map_err(|error| InvalidEnvelope::Content(error.to_string()))?;
-        Ok(Self { exact, patterns })
+        Ok(Self { exact, patterns: made.globs(patterns)? })
+    }
+
+    /// Names of one tool, which are told apart by case and are no hosts.
+    fn of_tool(name: &str, made: &mut Patterns) -> Result<Self, InvalidEnvelope> {
+        if is_glob(name) || name.contains('\\') {
+            return Ok(Self { exact: HashSet::new(), patterns: made.globs(vec![name.to_owned()])? });
+        }
+        Ok(Self { exact: [name.to_owned()].into(), patterns: made.globs(Vec::new())? })
     }
 
     /// Whether a normalised name is among them.
@@ -102,43 +108,35 @@ impl Names {
     }
 }
 
-fn glob(pattern: &str) -> Result<Glob, InvalidEnvelope> {
-    GlobBuilder::new(pattern)
-        .literal_separator(true)
-        .backslash_escape(true)
-        .build()
-        .map_err(|error| InvalidEnvelope::Content(format!("`{pattern}` is not a glob: {error}")))
-}
-
 impl Compiled {
     /// Reads and compiles a document; says nothing about who signed it.
-    pub(crate) fn new(signed: &SignedEnvelope) -> Result<Self, InvalidEnvelope> {
+    pub(crate) fn new(signed: &SignedEnvelope, made: &mut Patterns) -> Result<Self, InvalidEnvelope> {
         let envelope = signed.parse()?;
         let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
-        let (mut patterns, mut pattern_grants) = (GlobSetBuilder::new(), Vec::new());
+        let (mut patterns, mut pattern_grants) = (Vec::new(), Vec::new());
         let mut grants = Vec::with_capacity(envelope.tools.len());
         for (index, tool) in envelope.tools.iter().enumerate() {
-            if tool.name.contains(['*', '?', '[', '{']) {
-                patterns.add(glob(&tool.name)?);
+            if is_glob(&tool.name) {
+                patterns.push(tool.name.clone());
                 pattern_grants.push(index);
             } else {
                 by_name.entry(tool.name.clone()).or_default().push(index);
             }
-            grants.push(Grant::new(tool)?);
+            grants.push(Grant::new(tool, made)?);
         }
-        let patterns = patterns.build().map_err(|error| InvalidEnvelope::Content(error.to_string()))?;
+        let patterns = made.globs(patterns)?;
         let destinations = match &envelope.destinations {
-            Some(list) => Some(Names::new(list, Vec::new())?),
+            Some(list) => Some(Names::new(list, made)?),
             None => None,
         };
         let resources = match &envelope.resources {
-            Some(list) => Some(Names::new(list, Vec::new())?),
+            Some(list) => Some(Names::new(list, made)?),
             None => None,
         };
-        let delegates = Names::new(&envelope.delegation.delegates, Vec::new())?;
+        let delegates = Names::new(&envelope.delegation.delegates, made)?;
         let mut approvals = Vec::new();
         for (index, rule) in envelope.approvals.iter().enumerate() {
-            approvals.push((glob(&rule.tool)?.compile_matcher(), index));
+            approvals.push((Names::of_tool(&rule.tool, made)?, index));
         }
         let (digest, purpose) = (signed.digest(), normalise(&envelope.purpose));
         let listed = || envelope.destinations.iter().flatten().map(|name| normalise(name));
@@ -230,7 +228,7 @@ impl Compiled {
 
     /// The approval rules that a tool falls under.
     pub(crate) fn approvals_for(&self, tool: &str) -> impl Iterator<Item = usize> {
-        self.approvals.iter().filter(move |(pattern, _)| pattern.is_match(tool)).map(|(_, index)| *index)
+        self.approvals.iter().filter(move |(names, _)| names.contains(tool)).map(|(_, index)| *index)
     }
 }
 
@@ -268,7 +266,7 @@ fn form_of(value: &str) -> Option<String> {
 }
 
 impl Grant {
-    fn new(tool: &ToolGrant) -> Result<Self, InvalidEnvelope> {
+    fn new(tool: &ToolGrant, made: &mut Patterns) -> Result<Self, InvalidEnvelope> {
         let (mut arguments, mut named) = (Vec::new(), HashSet::new());
         for constraint in &tool.arguments {
             if !constraint.pointer.is_empty() && !constraint.pointer.starts_with('/') {
@@ -279,7 +277,7 @@ impl Grant {
             arguments.push(Constraint {
                 pointer: constraint.pointer.clone(),
                 optional: constraint.optional,
-                test: compile_check(&constraint.check)?,
+                test: compile_check(&constraint.check, made)?,
                 expected: describe_check(&constraint.check),
             });
         }
@@ -308,7 +306,7 @@ fn texts_of(check: &Check) -> Vec<String> {
     texts
 }
 
-fn compile_check(check: &Check) -> Result<Test, InvalidEnvelope> {
+fn compile_check(check: &Check, made: &mut Patterns) -> Result<Test, InvalidEnvelope> {
     Ok(match check {
         Check::Equals(value) => Test::Equals(value.clone()),
         Check::In(values) => {
@@ -317,12 +315,8 @@ fn compile_check(check: &Check) -> Result<Test, InvalidEnvelope> {
             texts.map_or_else(|| Test::In(values.clone()), Test::InTexts)
         }
         Check::Prefix(prefix) => Test::Prefix(prefix.clone()),
-        Check::Glob(pattern) => Test::Glob(glob(pattern)?.compile_matcher()),
-        Check::Regex(pattern) => {
-            let whole = format!("^(?:{pattern})$");
-            let regex = regex::RegexBuilder::new(&whole).size_limit(REGEX_BYTES_MAX).build();
-            Test::Regex(regex.map_err(|error| InvalidEnvelope::Content(error.to_string()))?)
-        }
+        Check::Glob(pattern) => Test::Glob(made.globs(vec![pattern.clone()])?),
+        Check::Regex(pattern) => Test::Regex(made.regex(pattern)?),
         Check::Range { min, max } => Test::Range(*min, *max),
         Check::Length { min, max } => Test::Length(*min, *max),
     })

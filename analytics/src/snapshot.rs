@@ -1,6 +1,8 @@
 //! The state as bytes, with a checksum: written beside the offset it covers, read at the next start.
 
-use crate::analyzer::{Analyzer, Options};
+use crate::analyzer::Analyzer;
+use crate::options::Options;
+use crate::prepare::Preparer;
 use crate::rules;
 use crate::state::State;
 use ambit_schemas::Shard;
@@ -9,7 +11,7 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// First bytes of a snapshot.
-const MAGIC: &[u8; 8] = b"ambitsn1";
+const MAGIC: &[u8; 8] = b"ambitsn2";
 /// Length of the checksum.
 const CHECKSUM_BYTES: usize = 32;
 
@@ -81,6 +83,8 @@ impl Analyzer {
             return Err(SnapshotError::Rules);
         }
         content.state.compile();
-        Ok(Self { shard: content.shard, options, next_offset: content.next_offset, state: content.state })
+        let Content { shard, next_offset, state, .. } = content;
+        let preparer = Preparer::new(Arc::clone(&options));
+        Ok(Self { shard, options, next_offset, state, preparer })
     }
 }

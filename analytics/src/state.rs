@@ -3,10 +3,10 @@
 use crate::compile::Compiled;
 use crate::describe::Verdict;
 use crate::origin::Memory;
+use crate::patterns::Patterns;
 use crate::rules;
 use ambit_schemas::Timestamp;
 use ambit_schemas::envelope::SignedEnvelope;
-use ambit_schemas::event::ToolCall;
 use ambit_schemas::finding::Severity;
 use ambit_schemas::id::{AgentId, CredentialId, PrincipalId, TaskId};
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,8 @@ pub(crate) struct Seen {
 /// A delegation tree.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Root {
-    pub(crate) tasks: BTreeMap<TaskId, Task>,
+    /// Boxed, as a node of the tree has room for eleven of them and most trees have one.
+    pub(crate) tasks: BTreeMap<TaskId, Box<Task>>,
     pub(crate) credentials: BTreeMap<CredentialId, Held>,
     /// What its agents read and wrote.
     pub(crate) memory: Memory,
@@ -86,9 +87,9 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn of(verdict: &Verdict, call: &ToolCall, severity: Severity) -> Self {
+    pub(crate) fn of(verdict: &Verdict, call: u128, severity: Severity) -> Self {
         Self {
-            call: crate::analyzer::hash(&["call", call.id.as_str()]),
+            call,
             severity,
             pointer: verdict.pointer.clone(),
             reason: verdict.reason.clone(),
@@ -125,9 +126,9 @@ impl Kept {
     }
 
     /// Compiles again what was compiled before. The signature was checked then.
-    pub(crate) fn compile(&self) -> Option<Compiled> {
+    fn compile(&self, made: &mut Patterns) -> Option<Compiled> {
         let document = serde_json::value::RawValue::from_string(self.document.clone()).ok()?;
-        Compiled::new(&SignedEnvelope { document, signatures: Vec::new() }).ok()
+        Compiled::new(&SignedEnvelope { document, signatures: Vec::new() }, made).ok()
     }
 }
 
@@ -171,7 +172,6 @@ impl State {
         if !self.roots.contains_key(id) {
             self.make_room();
             self.order.push_back(id.clone());
-            self.roots.insert(id.clone(), Root::default());
         }
         self.roots.entry(id.clone()).or_default()
     }
@@ -222,10 +222,11 @@ impl State {
 
     /// Compiles the envelopes of a restored state.
     pub(crate) fn compile(&mut self) {
+        let mut made = Patterns::default();
         for root in self.roots.values_mut() {
             for task in root.tasks.values_mut() {
                 if let Some(envelope) = &mut task.envelope {
-                    envelope.compiled = envelope.signed.compile().map(Arc::new);
+                    envelope.compiled = envelope.signed.compile(&mut made).map(Arc::new);
                 }
             }
         }
@@ -235,10 +236,7 @@ impl State {
 impl Root {
     /// The task, made if it is new; `None` when the tree has too many.
     pub(crate) fn task(&mut self, id: &TaskId) -> Option<&mut Task> {
-        if !self.tasks.contains_key(id) && self.tasks.len() >= TASKS_MAX {
-            return None;
-        }
-        Some(self.tasks.entry(id.clone()).or_default())
+        task_among(&mut self.tasks, id)
     }
 
     /// Credentials that a task holds at this moment.
@@ -246,4 +244,18 @@ impl Root {
         let of_task = |held: &Held| !held.revoked && held.task.as_ref() == Some(task);
         self.credentials.iter().filter(|(_, held)| of_task(held)).map(|(id, _)| id.clone()).take(64).collect()
     }
+}
+
+/// The task, made if it is new; `None` when the tree has too many.
+pub(crate) fn task_among<'a>(
+    tasks: &'a mut BTreeMap<TaskId, Box<Task>>,
+    id: &TaskId,
+) -> Option<&'a mut Task> {
+    if !tasks.contains_key(id) {
+        if tasks.len() >= TASKS_MAX {
+            return None;
+        }
+        tasks.insert(id.clone(), Box::default());
+    }
+    tasks.get_mut(id).map(Box::as_mut)
 }

@@ -11,6 +11,7 @@ use ambit_schemas::{Shard, Topic, decode};
 use ambit_store::Store;
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -61,8 +62,9 @@ pub(crate) struct Job {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Done {
     pub(crate) took: Took,
-    /// Of a second measurement in the same child.
-    pub(crate) also: Option<Took>,
+    /// Of further measurements in the same child, by name.
+    #[serde(default)]
+    pub(crate) parts: BTreeMap<String, Took>,
 }
 
 /// Runs a job in a child and waits for it.
@@ -142,7 +144,7 @@ fn drain(
         ensure!(progress.elapsed() < PATIENCE, "kafka gave {taken} of {} records, then none", job.events);
     }
     ensure!(taken == job.events, "kafka gave {taken} records, {} were sent", job.events);
-    Ok(Done { took: meter.stop()?, also: None })
+    Ok(Done { took: meter.stop()?, parts: BTreeMap::new() })
 }
 
 fn parse(consumer: &mut ShardConsumer) -> anyhow::Result<usize> {
@@ -191,5 +193,5 @@ fn durable(job: &Job) -> anyhow::Result<Done> {
     }
     shutdown.cancel();
     serving.join().map_err(|_| anyhow::anyhow!("ingest panicked"))??;
-    Ok(Done { took: meter.stop()?, also: None })
+    Ok(Done { took: meter.stop()?, parts: BTreeMap::new() })
 }

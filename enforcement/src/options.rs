@@ -39,8 +39,9 @@ pub struct ReceiverOptions {
     pub timeout_ms: u64,
 }
 
+/// Sixteen: what ends while one transaction is written is recorded by the next, all at once.
 const fn default_concurrency() -> usize {
-    4
+    16
 }
 
 const fn default_timeout_ms() -> u64 {

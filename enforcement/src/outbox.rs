@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Layout of the file.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
 /// How long to wait for another process to let go of the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// One hour, in microseconds: the window of the revocation budget.
@@ -34,7 +34,9 @@ CREATE INDEX IF NOT EXISTS responses_by_task ON responses (revokes, task);
 CREATE TABLE IF NOT EXISTS deliveries (
     delivery_id TEXT PRIMARY KEY, response_id TEXT NOT NULL, receiver TEXT NOT NULL, state TEXT NOT NULL,
     attempts INTEGER NOT NULL, next_at INTEGER NOT NULL, lane INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
-CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (receiver, state, lane, next_at);
+DROP INDEX IF EXISTS deliveries_due;
+CREATE INDEX IF NOT EXISTS deliveries_pending ON deliveries (receiver, lane, next_at) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS deliveries_later ON deliveries (next_at) WHERE state = 'pending';
 CREATE TABLE IF NOT EXISTS settled (delivery_id TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, record_key BLOB NOT NULL, headers BLOB NOT NULL, value BLOB NOT NULL) STRICT;
@@ -109,6 +111,9 @@ pub struct Incoming {
 pub struct Outbox {
     path: PathBuf,
     connection: Connection,
+    /// Events up to this one are in Kafka, and leave the file with the next transaction: a crash before that tells them
+    /// again, with the same ids, and saves a transaction of their own.
+    told: i64,
 }
 
 impl Outbox {
@@ -125,7 +130,7 @@ impl Outbox {
         }
         connection.execute_batch(TABLES).map_err(failed)?;
         connection.pragma_update(None, "user_version", LAYOUT).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), connection })
+        Ok(Self { path: path.to_owned(), connection, told: 0 })
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> Error + use<> {
@@ -174,6 +179,7 @@ impl Outbox {
     pub fn take(&mut self, incoming: &[Incoming], policy: &Policy, now: Timestamp) -> Result<usize, Error> {
         let failed = self.failed("written");
         let transaction = self.connection.transaction().map_err(&failed)?;
+        forget_told(&transaction, self.told, &failed)?;
         let mut new = 0;
         for record in incoming {
             if let Some(finding) = &record.finding {
@@ -223,11 +229,14 @@ impl Outbox {
         let mut due = Vec::new();
         for row in rows {
             let (delivery, response, action, attempts, body, finding) = row.map_err(&failed)?;
+            if on_their_way.iter().any(|id| id.as_str() == delivery) {
+                continue;
+            }
             let parsed = (DeliveryId::try_from(delivery), ResponseId::try_from(response));
             let action = serde_json::from_value(serde_json::Value::String(action));
             let (Ok(delivery_id), Ok(response_id)) = parsed else { continue };
             let (Ok(action), Ok(finding)) = (action, serde_json::from_str(&finding)) else { continue };
-            if !on_their_way.contains(&delivery_id) && due.len() < most {
+            if due.len() < most {
                 let receiver = receiver.clone();
                 due.push(Due { delivery_id, response_id, receiver, action, attempts, body, finding });
             }
@@ -251,6 +260,7 @@ impl Outbox {
     pub fn record(&mut self, tries: &[Tried]) -> Result<(), Error> {
         let failed = self.failed("written");
         let transaction = self.connection.transaction().map_err(&failed)?;
+        forget_told(&transaction, self.told, &failed)?;
         for tried in tries {
             record_try(&transaction, tried, &failed)?;
         }
@@ -262,10 +272,12 @@ impl Outbox {
         let failed = self.failed("read");
         let mut statement = self
             .connection
-            .prepare_cached("SELECT seq, record_key, headers, value FROM events ORDER BY seq LIMIT ?1")
+            .prepare_cached(
+                "SELECT seq, record_key, headers, value FROM events WHERE seq > ?2 ORDER BY seq LIMIT ?1",
+            )
             .map_err(&failed)?;
         let rows = statement
-            .query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+            .query_map([i64::try_from(most).unwrap_or(i64::MAX), self.told], |row| {
                 Ok((
                     row.get(0)?,
                     row.get::<_, Vec<u8>>(1)?,
@@ -286,9 +298,14 @@ impl Outbox {
     }
 
     /// Events up to this one are in Kafka.
-    pub fn told(&mut self, up_to: i64) -> Result<(), Error> {
+    pub fn told(&mut self, up_to: i64) {
+        self.told = self.told.max(up_to);
+    }
+
+    /// Lets events that were told leave the file now, when there is nothing else to write.
+    pub fn tidy(&mut self) -> Result<(), Error> {
         let failed = self.failed("written");
-        self.connection.execute("DELETE FROM events WHERE seq <= ?1", [up_to]).map(|_| ()).map_err(failed)
+        forget_told(&self.connection, self.told, &failed)
     }
 
     /// How many deliveries are in each state.
@@ -306,6 +323,11 @@ impl Outbox {
 }
 
 type Failed<'a> = &'a dyn Fn(rusqlite::Error) -> Error;
+
+fn forget_told(connection: &Connection, up_to: i64, failed: Failed<'_>) -> Result<(), Error> {
+    let mut statement = connection.prepare_cached("DELETE FROM events WHERE seq <= ?1").map_err(failed)?;
+    statement.execute([up_to]).map(|_| ()).map_err(failed)
+}
 
 /// Returns whether the response is new.
 fn decide(

@@ -288,8 +288,14 @@ async fn tell_events(
             delivery.await?;
         }
         match last {
-            Some(last) => with(&outbox, move |outbox| outbox.told(last)).await?,
-            None if ending => return Ok(()),
+            Some(last) => {
+                let told = move |outbox: &mut Outbox| {
+                    outbox.told(last);
+                    Ok(())
+                };
+                with(&outbox, told).await?;
+            }
+            None if ending => return with(&outbox, Outbox::tidy).await,
             None => {
                 tokio::select! {
                     () = tell.notified() => {}

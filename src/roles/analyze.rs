@@ -5,10 +5,11 @@
 //! same findings with the same ids (INVARIANT A-1). A snapshot is written only once all findings of the events it
 //! covers are durable in Kafka, so none can be lost.
 
+use crate::roles::intake::Intake;
 use crate::roles::snapshots::Snapshots;
-use ambit_analytics::{Analyzer, Options, finding_event};
+use ambit_analytics::{Analyzer, Options, Prepared, finding_event};
 use ambit_bus::{Pending, Producer, Profile, ShardConsumer, ShardOwner, StartAt};
-use ambit_schemas::{Record, Sequenced, Shard, Topic, decode, encode};
+use ambit_schemas::{Record, Shard, Topic, encode};
 use ambit_store::Store;
 use anyhow::Context;
 use futures::StreamExt;
@@ -90,15 +91,17 @@ impl Analyze {
             Box::new(owner.clone()),
         )
         .context("the analyzer cannot subscribe to events")?;
+        let mut intake = Intake::new(&owner.analyze.options);
         let mut last_snapshot = Instant::now();
         while !shutdown.is_cancelled() {
             let batch = consumer.poll(POLL, RECORDS_MAX).context("the analyzer cannot read events")?;
             for failure in &batch.failures {
                 tracing::error!(shard = ?failure.shard, detail = failure.detail, "events of a shard cannot be read");
             }
+            let prepared = intake.prepare(&batch.records);
             let mut work = owner.work();
-            for record in &batch.records {
-                owner.analyze.judge(record, &mut work)?;
+            for (record, prepared) in batch.records.iter().zip(&prepared) {
+                owner.analyze.judge(record, prepared.as_ref(), &mut work)?;
             }
             if work.pending.len() > PENDING_MAX {
                 owner.settle(&mut work)?;
@@ -118,28 +121,28 @@ impl Analyze {
         owner.save(&work, None)
     }
 
-    fn judge(&self, record: &Record, work: &mut Work) -> anyhow::Result<()> {
+    fn judge(&self, record: &Record, prepared: Option<&Prepared<'_>>, work: &mut Work) -> anyhow::Result<()> {
         let Some(analyzer) = work.states.get_mut(&record.shard) else { return Ok(()) };
         if record.offset < analyzer.next_offset() {
             return Ok(());
         }
-        self.observe(analyzer, record, &mut work.pending)
+        self.observe(analyzer, record.offset, prepared, &mut work.pending)
     }
 
     fn observe(
         &self,
         analyzer: &mut Analyzer,
-        record: &Record,
+        offset: u64,
+        prepared: Option<&Prepared<'_>>,
         pending: &mut VecDeque<Pending>,
     ) -> anyhow::Result<()> {
-        let Ok(event) = decode(record) else {
+        let Some(prepared) = prepared else {
             // Ingest keeps it as a dead letter, by the same predicate.
-            analyzer.skip(record.offset);
+            analyzer.skip(offset);
             self.counters.skipped.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         };
-        let findings =
-            analyzer.observe(&Sequenced { shard: record.shard, offset: record.offset, item: event });
+        let findings = analyzer.judge(prepared);
         self.counters.events.fetch_add(1, Ordering::Relaxed);
         for finding in findings {
             let outgoing = encode(&finding_event(&finding)).context("a finding cannot be written")?;
@@ -185,13 +188,16 @@ impl Owner {
     /// ids: whoever has them already drops them.
     fn rebuild(&self, shard: Shard, pending: &mut VecDeque<Pending>) -> Analyzer {
         let mut analyzer = Analyzer::new(shard, Arc::clone(&self.analyze.options));
+        let mut intake = Intake::new(&self.analyze.options);
         let replayed = self.runtime.block_on(async {
             let mut rows = std::pin::pin!(self.analyze.store.scan(shard, 0));
             while let Some(batch) = rows.next().await {
                 let batch = batch.context("stored events cannot be read")?;
-                for row in 0..batch.num_rows() {
-                    let stored = ambit_schemas::columns::record_at(&batch, row)?;
-                    self.analyze.observe(&mut analyzer, &stored.record, pending)?;
+                let rows = (0..batch.num_rows()).map(|row| ambit_schemas::columns::record_at(&batch, row));
+                let records =
+                    rows.map(|row| row.map(|stored| stored.record)).collect::<Result<Vec<_>, _>>()?;
+                for (record, prepared) in records.iter().zip(&intake.prepare(&records)) {
+                    self.analyze.observe(&mut analyzer, record.offset, prepared.as_ref(), pending)?;
                 }
             }
             anyhow::Ok(())

@@ -1,0 +1,142 @@
+//! What can be found out from one event alone: its name, what the tool it calls does, whether its envelope is signed
+//! and what the envelope says. No state is needed for that, so it may be done on any thread and in any order; only
+//! [`crate::Analyzer::judge`], which follows, needs the events of a shard one after the other.
+
+use crate::compile::Compiled;
+use crate::effect::{Reach, classify, words};
+use crate::options::Options;
+use crate::patterns::Patterns;
+use ambit_schemas::Sequenced;
+use ambit_schemas::envelope::{InvalidEnvelope, SignedEnvelope};
+use ambit_schemas::event::{Body, Effect, Event, ToolCall};
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Tools whose names were read that are remembered; when there are more, all are read anew.
+const TOOLS_MAX: usize = 4_096;
+
+/// An event that is ready to be judged.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    pub(crate) event: Cow<'a, Sequenced<Event>>,
+    /// Names the event: see [`hash`].
+    pub(crate) key: u128,
+    /// Of a tool call.
+    pub(crate) call: Option<Called>,
+    /// Of an approval or amendment.
+    pub(crate) envelope: Option<Result<Arc<Compiled>, InvalidEnvelope>>,
+}
+
+impl Prepared<'_> {
+    /// The event.
+    pub fn event(&self) -> &Sequenced<Event> {
+        &self.event
+    }
+}
+
+/// What a tool call is.
+#[derive(Debug, Clone)]
+pub(crate) struct Called {
+    /// Names the call: see [`hash`].
+    pub(crate) key: u128,
+    pub(crate) tool: Arc<Tool>,
+    /// How far it reaches and what its effect is: what its producer says, unless the tool's own name says more.
+    pub(crate) reach: Reach,
+    pub(crate) effect: Effect,
+}
+
+/// What a tool's name says.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    reach: Reach,
+    pub(crate) words: Vec<String>,
+    /// It shows what belongs to the principal, and only they can write: accounts, profiles.
+    pub(crate) is_own_record: bool,
+}
+
+impl Tool {
+    fn new(name: &str) -> Self {
+        let (reach, words) = (classify(name), words(name));
+        let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
+        let of_user = has(&["user"]) && has(&["info", "information", "profile"]);
+        let is_own_record = reach == Reach::Read
+            && (has(&["profile", "balance", "iban", "me", "whoami", "settings"]) || of_user);
+        Self { reach, words, is_own_record }
+    }
+
+    fn effect_of(&self, call: &ToolCall) -> (Reach, Effect) {
+        let reach = self.reach;
+        match call.activity {
+            Some(Effect::Read) if matches!(reach, Reach::Unknown | Reach::Read | Reach::Fetch) => {
+                (if reach == Reach::Fetch { reach } else { Reach::Read }, Effect::Read)
+            }
+            Some(effect) if effect != Effect::Read && matches!(reach, Reach::Read | Reach::Fetch) => {
+                (Reach::Unknown, effect)
+            }
+            Some(effect) if effect != Effect::Read => (reach, effect),
+            _ => (reach, reach.effect()),
+        }
+    }
+}
+
+/// Prepares events. It remembers patterns and tools that it has seen, which changes what preparing costs and never
+/// what comes out (INVARIANT A-2); each thread has its own.
+#[derive(Debug)]
+pub struct Preparer {
+    options: Arc<Options>,
+    patterns: Patterns,
+    tools: HashMap<String, Arc<Tool>>,
+}
+
+impl Preparer {
+    /// One that has prepared nothing.
+    pub fn new(options: Arc<Options>) -> Self {
+        Self { options, patterns: Patterns::default(), tools: HashMap::new() }
+    }
+
+    /// Prepares one event.
+    pub fn prepare<'a>(&mut self, event: Cow<'a, Sequenced<Event>>) -> Prepared<'a> {
+        let item = &event.item;
+        let key = hash(&["event", item.source.as_str(), item.id.as_str()]);
+        let (mut call, mut envelope) = (None, None);
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all other kinds are judged as they are")]
+        match &item.body {
+            Body::ToolCallRequested(made) | Body::ToolCallCompleted(made) => call = Some(self.called(made)),
+            Body::EnvelopeApproved(signed) | Body::EnvelopeAmended(signed) => {
+                envelope = Some(self.compile(signed));
+            }
+            _ => {}
+        }
+        Prepared { event, key, call, envelope }
+    }
+
+    fn called(&mut self, call: &ToolCall) -> Called {
+        if !self.tools.contains_key(&call.name) && self.tools.len() >= TOOLS_MAX {
+            self.tools.clear();
+        }
+        let tool = self.tools.entry(call.name.clone()).or_insert_with(|| Arc::new(Tool::new(&call.name)));
+        let tool = Arc::clone(tool);
+        let (reach, effect) = tool.effect_of(call);
+        Called { key: hash(&["call", call.id.as_str()]), tool, reach, effect }
+    }
+
+    fn compile(&mut self, signed: &SignedEnvelope) -> Result<Arc<Compiled>, InvalidEnvelope> {
+        let compiled = Compiled::new(signed, &mut self.patterns)?;
+        if self.options.require_signature {
+            signed.verify(&self.options.approver_keys)?;
+        }
+        Ok(Arc::new(compiled))
+    }
+}
+
+/// 128 bits of SHA-256 over length-prefixed parts: nobody can make two events look like one.
+pub(crate) fn hash(parts: &[&str]) -> u128 {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part.as_bytes());
+    }
+    digest.finalize().iter().take(16).fold(0, |number, byte| (number << 8) | u128::from(*byte))
+}
