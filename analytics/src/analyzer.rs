@@ -160,6 +160,7 @@ impl Analyzer {
             | Body::RevocationFailed(_)
             | Body::GapDetected(_)
             | Body::ClockSkewed(_)
+            | Body::SourceRecorded(_)
             | Body::IntegrityBroken(_) => Vec::new(),
         }
     }
