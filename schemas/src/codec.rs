@@ -209,7 +209,7 @@ fn assemble(context: Context, data: Data) -> Result<Event, Malformed> {
     })
 }
 
-const fn needs_agent(kind: Kind) -> bool {
+pub(crate) const fn needs_agent(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::ToolCallRequested

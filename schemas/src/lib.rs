@@ -14,6 +14,7 @@ pub mod limits;
 pub mod record;
 pub mod redact;
 pub mod response;
+pub mod sources;
 pub mod timestamp;
 pub mod wire;
 
