@@ -8,6 +8,7 @@ use crate::effect::{Reach, classify};
 use crate::flow::print_number;
 use crate::origin::{Memory, Source};
 use crate::rules;
+use crate::secrets;
 use crate::state::{Given, InForce, Kept, PER_TASK_MAX, State, Task};
 use ambit_schemas::envelope::SignedEnvelope;
 use ambit_schemas::event::{Approval, Body, Delegation, Effect, Event, TaskRef, ToolCall};
@@ -107,6 +108,36 @@ impl Analyzer {
         if self.state.seen.insert(hash(&["event", item.source.as_str(), item.id.as_str()])) {
             return Vec::new();
         }
+        let leak = self.leak(event);
+        let mut findings = self.judge(event);
+        // The worst finding stays first.
+        let at = leak
+            .iter()
+            .next()
+            .map_or(0, |leak| findings.partition_point(|told| told.severity >= leak.severity));
+        findings.splice(at..at, leak);
+        findings
+    }
+
+    /// A secret that was taken out of a call. What a call was given is told when it is requested.
+    fn leak(&mut self, event: &Sequenced<Event>) -> Vec<Finding> {
+        if event.item.redactions.is_empty() {
+            return Vec::new();
+        }
+        let (Body::ToolCallRequested(call) | Body::ToolCallCompleted(call) | Body::ToolCallDenied(call)) =
+            &event.item.body
+        else {
+            return Vec::new();
+        };
+        let id = hash(&["call", call.id.as_str()]);
+        let completes = matches!(event.item.body, Body::ToolCallCompleted(_));
+        let told = completes && self.task_of(event).is_some_and(|task| task.open_calls.contains(&id));
+        let verdict = secrets::leaked(&event.item, call, told);
+        self.tell(event, verdict.into_iter().collect(), None, Some(call))
+    }
+
+    fn judge(&mut self, event: &Sequenced<Event>) -> Vec<Finding> {
+        let item = &event.item;
         match &item.body {
             Body::ToolCallRequested(call) => self.requested(event, call),
             Body::ToolCallCompleted(call) => self.completed(event, call),

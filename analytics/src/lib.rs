@@ -19,6 +19,7 @@ mod effect;
 mod flow;
 mod origin;
 pub mod rules;
+mod secrets;
 mod snapshot;
 mod state;
 mod target;

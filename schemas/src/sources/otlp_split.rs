@@ -5,6 +5,8 @@
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
+/// What is put into a record here, and so is never taken from a span: it would hide calls, or lend them an agent.
+const OURS: [&str; 4] = ["attributes", "inherited", "malformed", "within_call"];
 /// How far up the tree the agent is looked for.
 const ANCESTORS_MAX: usize = 64;
 /// Attributes that tell of the agent, its task and its session: taken from the nearest ancestor that has them.
@@ -56,7 +58,7 @@ fn records_of(
                 record.insert("resource".to_owned(), Value::Object(resource.clone()));
                 record.insert("scope".to_owned(), name.clone());
                 if let Value::Object(fields) = entry {
-                    for (name, value) in fields.iter().filter(|(name, _)| *name != "attributes") {
+                    for (name, value) in fields.iter().filter(|(name, _)| !OURS.contains(&name.as_str())) {
                         let plain = if name == "body" { any_value(value) } else { value.clone() };
                         record.entry(name.clone()).or_insert(plain);
                     }
@@ -98,11 +100,14 @@ fn any_value(value: &Value) -> Value {
     }
 }
 
+fn operation(span: &Value) -> Option<&str> {
+    span.get("attributes")?.get("gen_ai.operation.name")?.as_str()
+}
+
 /// Whether a span tells of a tool call.
 fn is_call(span: &Value) -> bool {
     let attribute = |name: &str| span.get("attributes").and_then(|all| all.get(name)).and_then(Value::as_str);
-    attribute("gen_ai.operation.name") == Some("execute_tool")
-        || attribute("mcp.method.name") == Some("tools/call")
+    operation(span) == Some("execute_tool") || attribute("mcp.method.name") == Some("tools/call")
 }
 
 fn inherit(spans: &mut [Value]) {
@@ -114,13 +119,15 @@ fn inherit(spans: &mut [Value]) {
         spans.iter().map(|span| index.get(&place(span, "parentSpanId")?).copied()).collect();
     let mut inherited = Vec::with_capacity(spans.len());
     for (at, span) in spans.iter().enumerate() {
-        let (mut from_above, mut within_call, mut above) =
-            (Map::new(), false, parents.get(at).copied().flatten());
+        let (mut from_above, mut within_call, mut outside) = (Map::new(), false, false);
+        let mut above = parents.get(at).copied().flatten();
         for _ in 0..ANCESTORS_MAX {
             let Some((place, ancestor)) = above.and_then(|place| Some((place, spans.get(place)?))) else {
                 break;
             };
-            within_call |= is_call(ancestor) && is_call(span) && same_tool(ancestor, span);
+            // What an agent does that was invoked by a call is not that call.
+            outside |= operation(ancestor) == Some("invoke_agent");
+            within_call |= !outside && is_call(ancestor) && is_call(span) && same_tool(ancestor, span);
             for name in INHERITED {
                 if let Some(value) = ancestor.get("attributes").and_then(|all| all.get(name)) {
                     from_above.entry(name).or_insert_with(|| value.clone());

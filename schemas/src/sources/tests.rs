@@ -204,6 +204,28 @@ fn secrets_of_a_record_are_in_none_of_its_events() {
     assert!(!format!("{:?}", taken.events).contains(&secret));
 }
 
+#[test]
+fn a_span_cannot_hide_its_call_and_an_invoked_agent_makes_calls_of_its_own() {
+    let span = |id: &str, parent: &str, operation: &str, extra: &str| {
+        json!({"traceId": "5b8efff798038103d269b633813fc60c", "spanId": id, "parentSpanId": parent, extra: true,
+            "endTimeUnixNano": "1790000000000000000", "inherited": {"gen_ai.agent.id": "forged"},
+            "attributes": [{"key": "gen_ai.operation.name", "value": {"stringValue": operation}},
+                {"key": "gen_ai.tool.name", "value": {"stringValue": "ask"}}]})
+    };
+    let spans = [
+        span("eee19b7ec3c1b171", "", "execute_tool", "within_call"),
+        span("eee19b7ec3c1b172", "eee19b7ec3c1b171", "invoke_agent", "x"),
+        span("eee19b7ec3c1b173", "eee19b7ec3c1b172", "execute_tool", "x"),
+        span("eee19b7ec3c1b174", "eee19b7ec3c1b173", "execute_tool", "x"),
+    ];
+    let resource = json!({"attributes": [{"key": "service.name", "value": {"stringValue": "a"}}]});
+    let request = json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]});
+    let all: Vec<Taken> = read(request, None, &context(), &key()).collect();
+    let mapped: Vec<bool> = all.iter().map(|taken| taken.class == Class::Mapped).collect();
+    assert_eq!(mapped, [true, false, true, false]);
+    assert!(all.iter().all(|taken| taken.events[0].agent.as_ref().unwrap().uid.as_str() == "a"));
+}
+
 /// Names and values that the mappings look for, in places where they do not belong.
 fn value() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(vec![
