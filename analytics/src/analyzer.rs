@@ -111,10 +111,8 @@ impl Analyzer {
         let leak = self.leak(event);
         let mut findings = self.judge(event);
         // The worst finding stays first.
-        let at = leak
-            .iter()
-            .next()
-            .map_or(0, |leak| findings.partition_point(|told| told.severity >= leak.severity));
+        let at =
+            leak.first().map_or(0, |leak| findings.partition_point(|told| told.severity >= leak.severity));
         findings.splice(at..at, leak);
         findings
     }

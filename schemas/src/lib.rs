@@ -9,6 +9,7 @@ pub mod event;
 pub mod finding;
 pub mod fingerprint;
 pub mod id;
+pub mod intake;
 pub mod kind;
 pub mod limits;
 pub mod record;

@@ -190,6 +190,17 @@ pub fn redact_text(text: &str, key: &RedactionKey, pointer: &str, report: &mut R
     }
 }
 
+/// Joins what was taken out of an event to what its producer says it took out itself. Whatever stands in
+/// `data.redactions` and is no list stays, and makes the event malformed.
+pub fn join(data: &mut Value, report: &Report) {
+    let Value::Object(fields) = data else { return };
+    let Value::Array(list) = fields.entry("redactions").or_insert_with(|| Value::Array(Vec::new())) else {
+        return;
+    };
+    let room = REDACTIONS_MAX.saturating_sub(list.len());
+    list.extend(report.redactions.iter().take(room).filter_map(|one| serde_json::to_value(one).ok()));
+}
+
 /// Whether a text is a keyed hash already: ours, or that of a Vault audit device.
 fn is_hashed(text: &str) -> bool {
     let hash = text.strip_prefix("redacted:").unwrap_or(text).strip_prefix("hmac-sha256:");

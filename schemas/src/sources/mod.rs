@@ -144,6 +144,18 @@ pub fn read_text(text: &str, format: Option<Format>, context: &Context, key: &Re
     build::build(&Value::String(text), format.map_or(UNKNOWN, Format::name), mapped, context, report)
 }
 
+/// Keeps a record that is not what it says it is, redacted. `reason` says what is wrong, as a code.
+pub fn keep(
+    mut record: Value,
+    format: &str,
+    reason: &'static str,
+    context: &Context,
+    key: &RedactionKey,
+) -> Taken {
+    let report = redact(&mut record, key);
+    build::build(&record, format, Mapped::fault(reason), context, report)
+}
+
 /// What stands for the format of a record that fits none.
 const UNKNOWN: &str = "unknown";
 
