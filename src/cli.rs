@@ -44,6 +44,9 @@ pub enum Command {
     Serve,
     /// Play a seeded fleet of agents, with attacks, into Kafka.
     Simulate(SimulateArgs),
+    /// Read records of other systems (cloud audit logs, gateways, traces) from files and folders into Kafka. May be
+    /// stopped and run again: nothing is doubled.
+    Import(ImportArgs),
     /// Turn recorded agent runs into events and play them into Kafka.
     ReplayRuns(ReplayRunsArgs),
     /// Judge recorded agent runs and score the findings against their labels.
@@ -140,6 +143,47 @@ pub struct ReplayRunsArgs {
     /// Only so many runs of each dataset.
     #[arg(long)]
     pub limit: Option<usize>,
+}
+
+/// What records are read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ImportFormat {
+    /// What the fields of each record tell.
+    Auto,
+    /// AWS CloudTrail.
+    Cloudtrail,
+    /// Vault and OpenBao audit devices.
+    Vault,
+    /// Kubernetes audit events.
+    Kubernetes,
+    /// GitHub audit log.
+    Github,
+    /// Logs of MCP gateways.
+    Mcp,
+    /// OpenTelemetry traces and logs, OTLP in JSON.
+    Otlp,
+    /// Ambit's own events, as CloudEvents in JSON.
+    Cloudevents,
+}
+
+/// `ambit import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Files and folders: JSON, or one record per line; plain or gzip.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// What the records are.
+    #[arg(long, value_enum, default_value_t = ImportFormat::Auto)]
+    pub format: ImportFormat,
+    /// Whose records they are. Ambit's own events name their tenant themselves.
+    #[arg(long, default_value = "default")]
+    pub tenant: String,
+    /// Which of several installations of one system the records are from (such as one of two Vaults).
+    #[arg(long, value_name = "NAME")]
+    pub origin: Option<String>,
+    /// Where it is noted how far each file is; `import.json` in the data directory unless given.
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
 }
 
 /// `ambit eval`.

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod demo;
+pub mod import;
 pub mod keys;
 pub mod output;
 pub mod roles;

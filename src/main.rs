@@ -69,6 +69,7 @@ async fn dispatch(command: Command, mut config: Config) -> anyhow::Result<ExitCo
         Command::Enforce => up::run_role(config, Role::Enforce).await?,
         Command::Serve => up::run_role(config, Role::Serve).await?,
         Command::Simulate(args) => commands::simulate::run(&config, &args, CancellationToken::new()).await?,
+        Command::Import(args) => commands::import::run(&config, &args).await?,
         Command::ReplayRuns(args) => commands::replay_runs::run(&config, &args).await?,
         Command::Eval(args) => tokio::task::block_in_place(|| commands::eval::run(&args))?,
         Command::Search(args) => commands::search::run(&config, &args).await?,

@@ -9,8 +9,8 @@ use crate::options::Options;
 use crate::origin::{Memory, Source};
 use crate::prepare::{Called, Prepared, Preparer, hash};
 use crate::rules;
+use crate::secrets;
 use crate::state::{Given, InForce, Kept, PER_TASK_MAX, Root, State, Task, task_among};
-
 use ambit_schemas::envelope::SignedEnvelope;
 use ambit_schemas::event::{Approval, Body, Delegation, Effect, Event, TaskRef, ToolCall};
 use ambit_schemas::finding::{Finding, Severity};
@@ -61,11 +61,41 @@ impl Analyzer {
     pub fn judge(&mut self, prepared: &Prepared<'_>) -> Vec<Finding> {
         let event = prepared.event();
         self.next_offset = event.offset + 1;
-        let item = &event.item;
         // Producers send some events twice; each is judged once.
         if self.state.seen.insert(prepared.key) {
             return Vec::new();
         }
+        let leak = self.leak(prepared);
+        let mut findings = self.by_kind(prepared);
+        // The worst finding stays first.
+        let at =
+            leak.first().map_or(0, |leak| findings.partition_point(|told| told.severity >= leak.severity));
+        findings.splice(at..at, leak);
+        findings
+    }
+
+    /// A secret that was taken out of a call. What a call was given is told when it is requested.
+    fn leak(&mut self, prepared: &Prepared<'_>) -> Vec<Finding> {
+        let event = prepared.event();
+        if event.item.redactions.is_empty() {
+            return Vec::new();
+        }
+        let (Body::ToolCallRequested(call) | Body::ToolCallCompleted(call) | Body::ToolCallDenied(call)) =
+            &event.item.body
+        else {
+            return Vec::new();
+        };
+        let id = prepared.call.as_ref().map(|called| called.key);
+        let completes = matches!(event.item.body, Body::ToolCallCompleted(_));
+        let task = self.task_of(event);
+        let told = completes && task.zip(id).is_some_and(|(task, id)| task.open_calls.contains(&id));
+        let verdict = secrets::leaked(&event.item, call, told);
+        self.tell(event, verdict.into_iter().collect(), None, Some(call))
+    }
+
+    fn by_kind(&mut self, prepared: &Prepared<'_>) -> Vec<Finding> {
+        let event = prepared.event();
+        let item = &event.item;
         match &item.body {
             Body::ToolCallRequested(call) => {
                 prepared.call.as_ref().map_or_else(Vec::new, |called| self.requested(event, call, called))
@@ -123,6 +153,7 @@ impl Analyzer {
             | Body::RevocationFailed(_)
             | Body::GapDetected(_)
             | Body::ClockSkewed(_)
+            | Body::SourceRecorded(_)
             | Body::IntegrityBroken(_) => Vec::new(),
         }
     }

@@ -104,6 +104,7 @@ pub fn finding_event(finding: &Finding) -> Event {
         credential_used: None,
         session: None,
         trace: None,
+        redactions: Vec::new(),
         body: Body::FindingCreated(Box::new(finding.clone())),
     }
 }

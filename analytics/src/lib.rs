@@ -22,6 +22,7 @@ mod origin;
 mod patterns;
 mod prepare;
 pub mod rules;
+mod secrets;
 mod snapshot;
 mod state;
 mod target;

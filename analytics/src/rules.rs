@@ -77,6 +77,8 @@ rules! {
     SECRET_OUT = "F-SECRET-OUT" @ 1 Stable, "Secret sent to an unapproved destination", ["ASI01", "ASI03", "CC6.7"];
     /// Code is run that came from a result.
     EXECUTION = "F-EXEC" @ 1 Incubating, "Code from an untrusted text is run", ["ASI01", "ASI05", "CC6.8"];
+    /// A secret in what a tool was given or returned.
+    SECRET = "C-SECRET" @ 1 Incubating, "Secret in a tool call", ["ASI03", "NHI2"];
     /// Something could not be evaluated.
     ERROR = "X-ERROR" @ 1 Stable, "Action could not be evaluated", ["CC7.2"];
 }

@@ -89,6 +89,7 @@ fn event(finding: &Finding, what: &str, time: Timestamp, body: Body) -> Event {
         credential_used: None,
         session: None,
         trace: None,
+        redactions: Vec::new(),
         body,
     }
 }

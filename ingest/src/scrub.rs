@@ -125,6 +125,7 @@ fn notice(shard: Shard, fault: &Fault, now: Timestamp) -> Result<Event, Error> {
         credential_used: None,
         session: None,
         trace: None,
+        redactions: Vec::new(),
         body: Body::IntegrityBroken(Notice {
             shard: Some(shard),
             from_offset: fault.offset,

@@ -120,6 +120,10 @@ pub(crate) fn summary(event: &Event) -> String {
             format!("revocation confirmed for {}", target(&revocation.target))
         }
         Body::RevocationFailed(revocation) => format!("revocation failed for {}", target(&revocation.target)),
+        Body::SourceRecorded(record) => {
+            let name = record.record_type.as_deref().unwrap_or("a record");
+            format!("{} recorded {} ({})", cut(&record.format), cut(name), cut(&record.reason))
+        }
         Body::GapDetected(notice) | Body::ClockSkewed(notice) | Body::IntegrityBroken(notice) => {
             cut(&notice.text)
         }

@@ -191,11 +191,25 @@ fn assemble(context: Context, data: Data) -> Result<Event, Malformed> {
     let principal = data.sub_id.as_ref().map(|subject| subject.id.clone());
     let (credential_used, session, trace) =
         (data.credential_uid.clone(), data.session_uid.clone(), data.trace.clone());
+    let redactions = data.redactions.clone();
     let body = read_body(kind, data)?;
-    Ok(Event { id, source, time, tenant, agent, task, principal, credential_used, session, trace, body })
+    Ok(Event {
+        id,
+        source,
+        time,
+        tenant,
+        agent,
+        task,
+        principal,
+        credential_used,
+        session,
+        trace,
+        redactions,
+        body,
+    })
 }
 
-const fn needs_agent(kind: Kind) -> bool {
+pub(crate) const fn needs_agent(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::ToolCallRequested
@@ -278,6 +292,7 @@ body_table! {
     RevocationFailed: revocation;
     GapDetected: notice;
     ClockSkewed: notice;
+    SourceRecorded: source_record;
     IntegrityBroken: notice;
 }
 
@@ -323,6 +338,7 @@ pub fn encode(event: &Event) -> Result<Outgoing, EncodeError> {
         credential_uid: event.credential_used.clone(),
         session_uid: event.session.clone(),
         trace: event.trace.clone(),
+        redactions: event.redactions.clone(),
         ..Data::default()
     };
     write_body(&event.body, &mut data);

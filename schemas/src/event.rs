@@ -9,6 +9,7 @@ use crate::id::{
     TenantId, ToolCallId,
 };
 use crate::kind::Kind;
+use crate::redact::Redaction;
 use crate::response::{Acknowledgement, Attempt, DeadLettered, Decided, Revocation};
 use crate::timestamp::Timestamp;
 use schemars::JsonSchema;
@@ -38,6 +39,8 @@ pub struct Event {
     pub session: Option<String>,
     /// W3C trace context.
     pub trace: Option<TraceRef>,
+    /// The secrets that were taken out before it was kept (INVARIANT P-1): which rule, where, never what.
+    pub redactions: Vec<Redaction>,
     /// What happened.
     pub body: Body,
 }
@@ -196,6 +199,8 @@ bodies! {
     GapDetected(Notice) => GapDetected;
     /// A clock is wrong.
     ClockSkewed(Notice) => ClockSkewed;
+    /// A foreign record was kept as it is.
+    SourceRecorded(Box<SourceRecord>) => SourceRecorded;
     /// Stored bytes are wrong.
     IntegrityBroken(Notice) => IntegrityBroken;
 }
@@ -412,6 +417,26 @@ pub struct Triage {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// A record of another system, kept because nothing that is said is dropped.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct SourceRecord {
+    /// The format it was read as, such as `cloudtrail`; `unknown` where none fits.
+    pub format: String,
+    /// What it calls itself in that format: an event name, an action, a method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_type: Option<String>,
+    /// Why it became nothing else: `unmapped`, or what was wrong with it.
+    pub reason: String,
+    /// SHA-256 of the record after redaction, hexadecimal.
+    pub sha256: String,
+    /// Length of the record after redaction, in bytes.
+    pub bytes: u64,
+    /// The record after redaction; absent when it is larger than an event may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub original: Option<Box<RawValue>>,
 }
 
 /// Something about the record itself: a gap, a clock, an integrity failure.

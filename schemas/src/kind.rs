@@ -115,6 +115,8 @@ kinds! {
     GapDetected = "notice.gap";
     /// A producer's clock is wrong.
     ClockSkewed = "notice.clock";
+    /// A record of another system was kept that says nothing Ambit has a kind for.
+    SourceRecorded = "source.recorded";
     /// Stored bytes do not agree with the ledger.
     IntegrityBroken = "notice.integrity";
 }

@@ -9,11 +9,13 @@ pub mod event;
 pub mod finding;
 pub mod fingerprint;
 pub mod id;
+pub mod intake;
 pub mod kind;
 pub mod limits;
 pub mod record;
 pub mod redact;
 pub mod response;
+pub mod sources;
 pub mod timestamp;
 pub mod wire;
 

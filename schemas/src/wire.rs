@@ -5,11 +5,12 @@
 pub mod v1 {
     use crate::envelope::SignedEnvelope;
     use crate::event::{
-        AgentRef, Approval, Credential, Decision, Delegation, EnvelopeClosed, Lifecycle, Notice, TaskRef,
-        ToolCall, TraceRef, Triage,
+        AgentRef, Approval, Credential, Decision, Delegation, EnvelopeClosed, Lifecycle, Notice,
+        SourceRecord, TaskRef, ToolCall, TraceRef, Triage,
     };
     use crate::finding::Finding;
     use crate::id::{CredentialId, PrincipalId, TenantId};
+    use crate::redact::Redaction;
     use crate::response::{Acknowledgement, Attempt, DeadLettered, Decided, Revocation};
     use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};
@@ -84,6 +85,12 @@ pub mod v1 {
         /// For `revocation.*`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub revocation: Option<Box<Revocation>>,
+        /// For `source.recorded`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub source_record: Option<Box<SourceRecord>>,
+        /// The secrets that were taken out before the event was kept: which rule, where, never what.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub redactions: Vec<Redaction>,
         /// For `notice.*`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub notice: Option<Notice>,

@@ -6,9 +6,10 @@ use ambit_schemas::envelope::{
 };
 use ambit_schemas::event::{
     AgentRef, Approval, Body, Credential, Decision, Delegation, Effect, EnvelopeClosed, Event, Lifecycle,
-    Notice, TaskRef, ToolCall, TraceRef, Triage,
+    Notice, SourceRecord, TaskRef, ToolCall, TraceRef, Triage,
 };
 use ambit_schemas::finding::{ClauseRef, EventRef, Finding, Maturity, RuleRef, Severity, finding_id};
+use ambit_schemas::redact::Redaction;
 use ambit_schemas::response::{
     Acknowledgement, Action, Attempt, DeadLettered, Decided, HeldBack, PolicyRef, Revocation, Target,
 };
@@ -227,6 +228,17 @@ fn notice() -> Notice {
     }
 }
 
+fn source_record() -> Box<SourceRecord> {
+    Box::new(SourceRecord {
+        format: "cloudtrail".into(),
+        record_type: Some("ConsoleLogin".into()),
+        reason: "unmapped".into(),
+        sha256: "23".repeat(32),
+        bytes: 38,
+        original: Some(to_raw_value(&json!({"eventName": "ConsoleLogin"})).unwrap()),
+    })
+}
+
 fn decided() -> Box<Decided> {
     Box::new(Decided {
         response_id: id("rsp-1"),
@@ -347,6 +359,7 @@ fn body(kind: Kind) -> Body {
         Kind::RevocationConfirmed => Body::RevocationConfirmed(revocation()),
         Kind::RevocationFailed => Body::RevocationFailed(revocation()),
         Kind::GapDetected => Body::GapDetected(notice()),
+        Kind::SourceRecorded => Body::SourceRecorded(source_record()),
         Kind::ClockSkewed => Body::ClockSkewed(notice()),
         Kind::IntegrityBroken => Body::IntegrityBroken(notice()),
     }
@@ -369,6 +382,11 @@ pub fn event(kind: Kind) -> Event {
             span_id: Some("eee19b7ec3c1b174".into()),
             parent_span_id: None,
         }),
+        redactions: if kind == Kind::SourceRecorded {
+            vec![Redaction { rule: "secret-name".into(), pointer: "/responseElements/password".into() }]
+        } else {
+            Vec::new()
+        },
         body: body(kind),
     }
 }

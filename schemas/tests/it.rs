@@ -18,3 +18,4 @@ mod examples;
 mod golden;
 mod hostile;
 mod json_schema;
+mod sources;

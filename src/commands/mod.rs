@@ -1,6 +1,7 @@
 //! Commands that run to an end.
 
 pub mod eval;
+pub mod import;
 pub mod replay_runs;
 pub mod search;
 pub mod simulate;

@@ -6,7 +6,7 @@ use crate::output::print;
 use crate::roles::analyze::Counters;
 use crate::roles::broker::Broker;
 use crate::roles::checkpoints;
-use crate::roles::gateway::{self, Gateway, redaction_key};
+use crate::roles::gateway::{self, Gateway};
 use crate::roles::maintain::{self, Maintain};
 use crate::roles::parts::Parts;
 use crate::runtime::signals;
@@ -16,7 +16,7 @@ use ambit_ingest::Health;
 use ambit_ingest::scrub::Scrubber;
 use ambit_ingest::verify::Verification;
 use ambit_query_api::{Engine, Sources};
-use ambit_schemas::id::TenantId;
+use ambit_schemas::redact::RedactionSecret;
 use ambit_schemas::{Shard, Topic};
 use ambit_store::Store;
 use anyhow::Context;
@@ -137,13 +137,12 @@ impl Process {
         let secret = keys::token(&self.config.keys_dir().join("redaction.key"))?;
         let (producer, counters) =
             (parts.prompt_producer("ambit-gateway")?, Arc::clone(&self.handles.gateway));
-        let tenant = TenantId::try_from("default").context("the default tenant")?;
         let mut listener = Some(listener);
         self.supervisor.spawn(Stage::Intake, "gateway", OnError::Stop, move |shutdown| {
             let gateway = Gateway {
                 producer: producer.clone(),
                 token: token.clone(),
-                redaction: redaction_key(&secret, &tenant),
+                redaction: RedactionSecret::new(secret.as_bytes()),
                 counters: Arc::clone(&counters),
             };
             let listener = listener.take();

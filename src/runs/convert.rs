@@ -133,6 +133,7 @@ impl Frame {
             credential_used: None,
             session: None,
             trace: None,
+            redactions: Vec::new(),
             body,
         })
     }

@@ -367,6 +367,7 @@ impl<'a> Script<'a> {
             credential_used: self.credential.clone(),
             session: Some(format!("session-{}-{}", self.options.run, self.number)),
             trace: None,
+            redactions: Vec::new(),
             body,
         };
         self.events.push(Simulated { event, truth: None });

@@ -21,4 +21,5 @@ mod ledger;
 mod mistakes;
 mod pipeline;
 mod recorded;
+mod sources;
 mod tidy;

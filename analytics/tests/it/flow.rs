@@ -87,6 +87,7 @@ fn event(number: usize, agent: u8, body: Body) -> Event {
         credential_used: None,
         session: None,
         trace: None,
+        redactions: Vec::new(),
         body,
     }
 }

@@ -28,7 +28,7 @@ const KINDS = [
   "finding.created", "finding.updated", "finding.closed",
   "response.decided", "response.attempted", "response.acknowledged", "response.dead_lettered",
   "revocation.requested", "revocation.delivered", "revocation.confirmed", "revocation.failed",
-  "notice.gap", "notice.clock", "notice.integrity", "dead_letter",
+  "source.recorded", "notice.gap", "notice.clock", "notice.integrity", "dead_letter",
 ];
 
 const FIELDS: FilterField[] = [

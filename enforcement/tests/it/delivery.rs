@@ -36,6 +36,7 @@ fn carrying(finding: &Finding) -> Event {
         credential_used: None,
         session: None,
         trace: None,
+        redactions: Vec::new(),
         body: Body::FindingCreated(Box::new(finding.clone())),
     }
 }

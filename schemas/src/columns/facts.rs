@@ -68,6 +68,10 @@ pub(super) fn facts(event: &Event) -> Facts<'_> {
             facts.finding = Some(triage.finding_id.as_str());
             facts.status = Some(triage.state.as_str().into());
         }
+        Body::SourceRecorded(record) => {
+            facts.tool = record.record_type.as_deref();
+            facts.status = Some(record.reason.as_str().into());
+        }
         _ => response_facts(&event.body, &mut facts),
     }
     facts

@@ -1,11 +1,12 @@
-//! The HTTP gateway: takes CloudEvents 1.0 (structured, batched or binary mode), refuses what is not an event, redacts
+//! The HTTP gateway: takes CloudEvents 1.0 (structured, batched or binary mode) and OTLP in JSON, refuses what is not an event, redacts
 //! secrets (INVARIANT P-1), keys by root task and answers only when Kafka has the event.
 
+mod otlp;
+
 use ambit_bus::Producer;
-use ambit_schemas::id::TenantId;
-use ambit_schemas::limits::{EVENT_BYTES_MAX, RECORD_BYTES_MAX};
-use ambit_schemas::redact::{RedactionKey, redact};
-use ambit_schemas::{Record, Shard, Topic, decode};
+use ambit_schemas::intake::{self, Incoming, accept};
+use ambit_schemas::limits::RECORD_BYTES_MAX;
+use ambit_schemas::redact::RedactionSecret;
 use anyhow::Context;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
@@ -45,8 +46,8 @@ pub struct Gateway {
     pub producer: Producer,
     /// What a caller must present.
     pub token: Zeroizing<String>,
-    /// The key of the hashes that stand in place of secrets.
-    pub redaction: RedactionKey,
+    /// What the keys are derived from of the hashes that stand in place of secrets.
+    pub redaction: RedactionSecret,
     /// What was done.
     pub counters: Arc<Counters>,
 }
@@ -56,6 +57,8 @@ impl Gateway {
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
         let router = Router::new()
             .route("/v1/events", post(take))
+            .route("/v1/traces", post(otlp::take))
+            .route("/v1/logs", post(otlp::take))
             .layer(DefaultBodyLimit::max(RECORD_BYTES_MAX))
             .with_state(Arc::new(self));
         axum::serve(listener, router)
@@ -65,39 +68,8 @@ impl Gateway {
     }
 
     async fn accept(&self, event: Incoming) -> Result<Value, Refusal> {
-        let mut data = event.data;
-        let redacted = redact(&mut data, &self.redaction);
-        let value =
-            serde_json::to_vec(&data).map_err(|_| Refusal::bad("the data cannot be written as JSON"))?;
-        if value.len() > EVENT_BYTES_MAX {
-            return Err(Refusal::bad(format!(
-                "the event has {} bytes, more than {EVENT_BYTES_MAX}",
-                value.len()
-            )));
-        }
-        let headers =
-            event.attributes.into_iter().map(|(name, text)| (format!("ce_{name}"), Bytes::from(text)));
-        let mut headers: Vec<(String, Bytes)> = headers.collect();
-        headers.push(("content-type".into(), Bytes::from_static(b"application/json")));
-        let record = Record {
-            shard: Shard::new(Topic::Events, 0),
-            offset: 0,
-            timestamp_us: 0,
-            key: None,
-            headers,
-            value: Some(value.into()),
-        };
-        let decoded = decode(&record).map_err(|malformed| Refusal::bad(malformed.to_string()))?;
-        let topic = ambit_schemas::codec::topic_of(decoded.kind());
-        if topic != Topic::Events {
-            return Err(Refusal::bad(format!("{} is said by Ambit itself, not to it", decoded.kind())));
-        }
-        let outgoing = ambit_schemas::Outgoing {
-            topic,
-            key: Bytes::copy_from_slice(decoded.partition_key().as_bytes()),
-            headers: record.headers,
-            value: record.value.unwrap_or_default(),
-        };
+        let accepted = accept(event, &self.redaction).map_err(|refused| Refusal::bad(refused.to_string()))?;
+        let (decoded, outgoing, redacted) = (accepted.event, accepted.outgoing, accepted.redacted);
         let (shard, offset) = self.producer.send(outgoing).await.map_err(|error| {
             tracing::error!("an event could not be written to Kafka: {error}");
             Refusal {
@@ -111,12 +83,6 @@ impl Gateway {
             json!({"id": decoded.id, "ref": format!("{}:{}:{offset}", shard.topic, shard.partition), "redacted": redacted}),
         )
     }
-}
-
-#[derive(Debug)]
-struct Incoming {
-    attributes: Vec<(String, String)>,
-    data: Value,
 }
 
 #[derive(Debug)]
@@ -217,14 +183,5 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Incoming>, Refusal> {
 }
 
 fn structured(event: Value) -> Result<Incoming, Refusal> {
-    let Value::Object(mut fields) = event else { return Err(Refusal::bad("an event is an object")) };
-    let data = fields.remove("data").unwrap_or(Value::Null);
-    let attributes =
-        fields.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect();
-    Ok(Incoming { attributes, data })
-}
-
-/// The tenant of a single-tenant installation's redaction key.
-pub fn redaction_key(secret: &str, tenant: &TenantId) -> RedactionKey {
-    RedactionKey::new(secret.as_bytes(), tenant)
+    intake::structured(event).ok_or_else(|| Refusal::bad("an event is an object"))
 }
