@@ -130,6 +130,7 @@ fn notice(shard: Shard, fault: &Fault, now: Timestamp) -> Result<Event, Error> {
             from_offset: fault.offset,
             to_offset: fault.offset.map(|offset| offset + 1),
             text,
+            ..Notice::default()
         }),
     })
 }

@@ -224,7 +224,7 @@ fn notice() -> Notice {
         from_offset: Some(5),
         to_offset: Some(9),
         source: None,
-        missing: Some(4),
+        missing: None,
         skew_ms: None,
         text: "offsets 5 to 8 are no longer in Kafka".into(),
     }
