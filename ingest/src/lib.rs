@@ -14,6 +14,7 @@
 mod committer;
 mod dedupe;
 mod error;
+mod failpoint;
 mod handle;
 mod keeper;
 mod options;
@@ -22,6 +23,7 @@ mod owner;
 mod pipeline;
 pub mod scrub;
 mod service;
+mod tiles;
 pub mod verify;
 mod worker;
 
