@@ -170,7 +170,10 @@ fn durable(job: &Job) -> anyhow::Result<Done> {
     let (handle, shutdown) = (Handle::default(), CancellationToken::new());
     let options = ambit_ingest::Options::default();
     let kafka = kafka(&job.bootstrap);
-    let service = ambit_ingest::Service { options, kafka, store, ledgers, handle: handle.clone() };
+    let producer = ambit_bus::Producer::new(&kafka, "bench-notices", ambit_bus::Linger::None)?;
+    let clock = ambit::simulate::now;
+    let service =
+        ambit_ingest::Service { options, kafka, store, ledgers, producer, clock, handle: handle.clone() };
     let meter = Meter::start()?;
     let (tokio, stop) = (runtime.handle().clone(), shutdown.clone());
     let serving = std::thread::spawn(move || service.run(&tokio, &stop));

@@ -3,22 +3,21 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's error codes are an open list")]
 
+use crate::assignment::{ASK_TIMEOUT, Context, ShardOwner, shard};
 use crate::error::Error;
 use crate::options::KafkaOptions;
 use ambit_schemas::{Record, Shard, Topic};
 use bytes::Bytes;
-use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, Timestamp, TopicPartitionList};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long a commit of positions to Kafka, or a question about them, may take.
-const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a shard is read alone to learn what is wrong with it.
+const EXAMINE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a consumer is tuned for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +33,8 @@ pub enum Profile {
 pub enum StartAt {
     /// From the earliest record that Kafka has.
     Earliest,
-    /// From this offset. If Kafka no longer has it, the shard fails ([`FailureKind::OutOfRange`]).
+    /// From this offset. If Kafka no longer has it, the shard is read from the first that it has, and the batch says so
+    /// before the first record ([`FailureKind::OutOfRange`]).
     Offset(u64),
 }
 
@@ -56,6 +56,8 @@ pub struct ShardFailure {
     pub shard: Option<Shard>,
     /// Why.
     pub kind: FailureKind,
+    /// Where the shard is read on, when it is: the first offset that Kafka still has.
+    pub resumes_at: Option<u64>,
     /// What Kafka said.
     pub detail: String,
 }
@@ -71,100 +73,6 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// Shards that cannot be read.
     pub failures: Vec<ShardFailure>,
-}
-
-/// Whoever owns the durable state of shards. Both are called while a change of assignment waits for them, on the
-/// thread that polls; neither may call back into the consumer.
-pub trait ShardOwner: Send + Sync {
-    /// A shard is ours from here on: where is it to be read from? May block, but not for longer than the group's
-    /// patience (`max.poll.interval.ms`, five minutes).
-    fn take(&self, shard: Shard) -> StartAt;
-
-    /// Shards are about to belong to another member: what is buffered of them must be durable, or given up, before
-    /// this returns.
-    fn release(&self, shards: &[Shard]);
-}
-
-struct Context {
-    owner: Box<dyn ShardOwner>,
-    changes: Mutex<Changes>,
-}
-
-#[derive(Default)]
-struct Changes {
-    assigned: Vec<Shard>,
-    revoked: Vec<Shard>,
-    failures: Vec<ShardFailure>,
-}
-
-impl ClientContext for Context {
-    fn error(&self, error: KafkaError, reason: &str) {
-        // Lost connections come by themselves and go by themselves; what must be told surfaces in the lag and in poll.
-        tracing::debug!(%error, reason, "kafka client");
-    }
-}
-
-impl ConsumerContext for Context {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
-        let shards = shards_of(list);
-        let result = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            self.set_positions(consumer, list);
-            // Before the first record can come: whoever polls learns of the assignment first.
-            self.changes().assigned.extend(&shards);
-            if cooperative { consumer.incremental_assign(list) } else { consumer.assign(list) }
-        } else {
-            self.owner.release(&shards);
-            self.changes().revoked.extend(&shards);
-            if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() }
-        };
-        if let Err(error) = result {
-            tracing::error!(%error, "a change of shards was not taken by the client");
-        }
-    }
-}
-
-impl Context {
-    fn changes(&self) -> std::sync::MutexGuard<'_, Changes> {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// INVARIANT L-3: the start comes from whoever owns durable data, not from Kafka's committed offsets.
-    fn set_positions(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
-        for shard in shards_of(list) {
-            let offset = match self.owner.take(shard) {
-                StartAt::Earliest => Offset::Beginning,
-                StartAt::Offset(offset) => {
-                    self.changes().failures.extend(out_of_range(consumer, shard, offset));
-                    Offset::Offset(offset.cast_signed())
-                }
-            };
-            let set = list.set_partition_offset(shard.topic.name(), shard.partition.cast_signed(), offset);
-            if let Err(error) = set {
-                tracing::error!(%error, %shard, "the start of a shard could not be set");
-            }
-        }
-    }
-}
-
-/// INVARIANT L-4: whether Kafka still has an offset is asked, because not every broker says so by itself.
-fn out_of_range(consumer: &BaseConsumer<Context>, shard: Shard, offset: u64) -> Option<ShardFailure> {
-    let asked = consumer.fetch_watermarks(shard.topic.name(), shard.partition.cast_signed(), ASK_TIMEOUT);
-    let (low, high) = asked.ok()?;
-    let wanted = offset.cast_signed();
-    (wanted < low || wanted > high).then(|| ShardFailure {
-        shard: Some(shard),
-        kind: FailureKind::OutOfRange,
-        detail: format!("offset {offset} is wanted, kafka has {low} to {high}"),
-    })
-}
-
-fn shards_of(list: &TopicPartitionList) -> Vec<Shard> {
-    list.elements().iter().filter_map(|element| shard(element.topic(), element.partition())).collect()
-}
-
-fn shard(topic: &str, partition: i32) -> Option<Shard> {
-    Some(Shard::new(Topic::from_name(topic)?, partition.cast_unsigned()))
 }
 
 /// A member of a consumer group that reads shards.
@@ -202,7 +110,7 @@ impl ShardConsumer {
             .set("fetch.error.backoff.ms", "100")
             .set("enable.partition.eof", "false");
         tune(&mut config, profile);
-        let context = Context { owner, changes: Mutex::default() };
+        let context = Context::new(owner);
         let inner: BaseConsumer<Context> = config.create_with_context(context).map_err(Error::Client)?;
         let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
         inner.subscribe(&names).map_err(Error::Consume)?;
@@ -248,7 +156,7 @@ impl ShardConsumer {
     /// Moves changes of assignment into the batch. Records of shards that were taken away are dropped: they belong
     /// to another member now.
     fn take_changes(&self, batch: &mut Batch) {
-        let changes = std::mem::take(&mut *self.inner.context().changes());
+        let changes = self.inner.context().take_changes();
         if !changes.revoked.is_empty() {
             batch.records.retain(|record| !changes.revoked.contains(&record.shard));
             batch.assigned.retain(|shard| !changes.revoked.contains(shard));
@@ -312,6 +220,41 @@ fn list_of(shards: &[Shard]) -> TopicPartitionList {
         list.add_partition(shard.topic.name(), shard.partition.cast_signed());
     }
     list
+}
+
+/// Reads a shard alone, outside the group, from an offset on: what is wrong with what stands there, if anything is. The
+/// errors that a group's consumer gives do not say whose they are. Blocks for up to [`EXAMINE_TIMEOUT`].
+pub fn examine(options: &KafkaOptions, shard: Shard, from: u64) -> Result<Option<FailureKind>, Error> {
+    let mut config = options.client("ambit-examine")?;
+    config
+        .set("group.id", "ambit-examine")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
+        .set("check.crcs", "true")
+        .set("isolation.level", "read_committed");
+    let consumer: BaseConsumer = config.create().map_err(Error::Client)?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(
+        shard.topic.name(),
+        shard.partition.cast_signed(),
+        Offset::Offset(from.cast_signed()),
+    )
+    .and_then(|()| consumer.assign(&list))
+    .map_err(Error::Consume)?;
+    let deadline = Instant::now() + EXAMINE_TIMEOUT;
+    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+        match consumer.poll(left) {
+            Some(Ok(_)) => return Ok(None),
+            Some(Err(error)) => {
+                let kind = failure_of(error)?.kind;
+                if kind != FailureKind::Other {
+                    return Ok(Some(kind));
+                }
+            }
+            None => break,
+        }
+    }
+    Ok(None)
 }
 
 /// Settings of the two profiles.
@@ -380,5 +323,5 @@ fn failure_of(error: KafkaError) -> Result<ShardFailure, Error> {
         RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage => FailureKind::Corrupt,
         _ => FailureKind::Other,
     };
-    Ok(ShardFailure { shard: None, kind, detail: error.to_string() })
+    Ok(ShardFailure { shard: None, kind, resumes_at: None, detail: error.to_string() })
 }

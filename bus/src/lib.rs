@@ -5,6 +5,7 @@
 //! for lag monitors and is never read back (INVARIANT L-3). Kafka transactions are not used: ids are stable and
 //! whoever reads drops what it has seen.
 
+mod assignment;
 mod checkpoints;
 mod consumer;
 mod error;
@@ -14,8 +15,9 @@ mod producer;
 pub mod testing;
 mod topics;
 
+pub use assignment::ShardOwner;
 pub use checkpoints::{CHECKPOINT_TOPIC, CheckpointSender, SentCheckpoint, newest_checkpoints};
-pub use consumer::{Batch, FailureKind, Profile, ShardConsumer, ShardFailure, ShardOwner, StartAt};
+pub use consumer::{Batch, FailureKind, Profile, ShardConsumer, ShardFailure, StartAt, examine};
 pub use error::Error;
 pub use options::KafkaOptions;
 pub use producer::{Linger, Pending, Producer};

@@ -5,13 +5,20 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::print_stderr,
     clippy::missing_panics_doc,
     reason = "a test that cannot start its broker fails"
 )]
 
-use crate::KafkaOptions;
+use crate::{Error, KafkaOptions};
+use ambit_schemas::Shard;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::{Offset, TopicPartitionList};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,8 +50,27 @@ pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
+fn find(text: &[u8], wanted: &[u8]) -> Option<u64> {
+    text.windows(wanted.len()).position(|window| window == wanted).map(|at| at as u64)
+}
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Deletes the records of a shard below an offset, as retention does.
+pub async fn delete_records(options: &KafkaOptions, shard: Shard, before: u64) -> Result<(), Error> {
+    let admin: AdminClient<DefaultClientContext> =
+        options.client("ambit-test")?.create().map_err(Error::Client)?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(
+        shard.topic.name(),
+        shard.partition.cast_signed(),
+        Offset::Offset(before.cast_signed()),
+    )
+    .map_err(Error::Consume)?;
+    let asked = admin.delete_records(&list, &AdminOptions::new()).await.map_err(Error::Consume)?;
+    asked.elements().iter().try_for_each(TopicPartitionListElem::error).map_err(Error::Consume)
 }
 
 /// The embedded broker's program.
@@ -82,6 +108,11 @@ impl TestBroker {
         broker
     }
 
+    /// Which broker it is.
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Where clients connect.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -90,6 +121,34 @@ impl TestBroker {
     /// Options that reach it.
     pub fn options(&self) -> KafkaOptions {
         KafkaOptions { bootstrap_servers: self.bootstrap(), ..KafkaOptions::default() }
+    }
+
+    /// Flips one bit of the first place in a shard's log where these bytes stand, as a failing disk would. Whether they
+    /// stood there at all.
+    pub fn flip_byte(&self, shard: Shard, bytes: &[u8]) -> bool {
+        let mut dirs = vec![self.dir.path().to_owned()];
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    dirs.push(path);
+                    continue;
+                }
+                let of_shard = path.parent().is_some_and(|dir| {
+                    dir.ends_with(format!("{}-{}", shard.topic, shard.partition))
+                        || dir.ends_with(shard.partition.to_string())
+                });
+                let Some(at) = of_shard.then(|| find(&std::fs::read(&path).unwrap(), bytes)).flatten() else {
+                    continue;
+                };
+                let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+                let mut byte = [0];
+                file.read_exact_at(&mut byte, at).unwrap();
+                file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+                return true;
+            }
+        }
+        false
     }
 
     /// Ends it as a power cut of the process would.

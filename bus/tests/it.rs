@@ -8,8 +8,8 @@
     reason = "tests fail by panicking"
 )]
 
-use ambit_bus::testing::TestBroker;
-use ambit_bus::{Batch, ensure_topics};
+use ambit_bus::testing::{self, TestBroker};
+use ambit_bus::{Batch, ensure_topics, examine};
 use ambit_bus::{
     Error, FailureKind, KafkaOptions, Linger, Producer, Profile, ShardConsumer, ShardOwner, StartAt,
 };
@@ -141,6 +141,38 @@ async fn records_come_in_order_from_where_the_owner_says_embedded() {
 async fn records_come_in_order_from_where_the_owner_says_kafka() {
     if let Some(broker) = TestBroker::kafka() {
         whole_life(broker).await;
+    }
+}
+
+async fn deleted_and_corrupt(broker: TestBroker) {
+    let options = broker.options();
+    ensure_topics(&options).await.unwrap();
+    let producer = Producer::new(&options, "test", Linger::None).unwrap();
+    let mut shard = Shard::new(Topic::Events, 0);
+    for number in 0..6 {
+        shard = producer.send(event("root", &format!("the value of record {number}"))).await.unwrap().0;
+    }
+    let (all, healthy) = (options.clone(), move || examine(&options, shard, 3).unwrap());
+    testing::delete_records(&all, shard, 2).await.unwrap();
+    let healthy = tokio::task::spawn_blocking(move || (healthy(), healthy)).await.unwrap();
+    assert_eq!(healthy.0, None);
+    let before = all.clone();
+    let gone = tokio::task::spawn_blocking(move || examine(&before, shard, 0).unwrap()).await.unwrap();
+    assert!(gone == Some(FailureKind::OutOfRange) || gone.is_none(), "{gone:?}");
+    assert!(broker.flip_byte(shard, b"the value of record 4"), "the record is in the broker's log");
+    let corrupt = tokio::task::spawn_blocking(move || examine(&all, shard, 4).unwrap()).await.unwrap();
+    assert_eq!(corrupt, Some(FailureKind::Corrupt));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_shard_can_be_examined_embedded() {
+    deleted_and_corrupt(TestBroker::embedded()).await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_shard_can_be_examined_kafka() {
+    if let Some(broker) = TestBroker::kafka() {
+        deleted_and_corrupt(broker).await;
     }
 }
 

@@ -1,9 +1,14 @@
 //! The committer: one epoch of all workers' files after the other becomes visible, then its leaves go to the keeper.
 
+use crate::disk::{self, Disk};
 use crate::error::Error;
+use crate::failpoint;
 use crate::handle::Handle;
 use crate::keeper::ToKeeper;
+use crate::notices;
 use crate::worker::Flushed;
+use ambit_bus::Producer;
+use ambit_schemas::Event;
 use ambit_store::Store;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
@@ -18,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) enum ToCommitter {
     /// Answers of all workers to one flush; whoever waits for the commit is told on `done`.
     Epoch { parts: Vec<Receiver<Result<Flushed, Error>>>, done: Option<SyncSender<()>> },
+    /// Something to be told that moves no shard.
+    Notice(Box<Event>),
     /// Passed on to the keeper, in order with the commits.
     Keeper(ToKeeper),
 }
@@ -26,6 +33,7 @@ pub(crate) struct Committer {
     pub(crate) store: Store,
     pub(crate) handle: Handle,
     pub(crate) runtime: runtime::Handle,
+    pub(crate) producer: Producer,
     pub(crate) keeper: SyncSender<ToKeeper>,
 }
 
@@ -35,6 +43,7 @@ impl Committer {
         while let Ok(order) = orders.recv() {
             match order {
                 ToCommitter::Keeper(order) => self.tell(order)?,
+                ToCommitter::Notice(notice) => notices::send(&self.producer, &self.runtime, &[*notice])?,
                 ToCommitter::Epoch { parts, done } => {
                     self.epoch(parts)?;
                     if let Some(done) = done {
@@ -48,16 +57,21 @@ impl Committer {
     }
 
     fn epoch(&self, parts: Vec<Receiver<Result<Flushed, Error>>>) -> Result<(), Error> {
-        let (mut files, mut advances, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut files, mut advances, mut leaves, mut noticed) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for part in parts {
             let flushed = part.recv().map_err(|_| Error::Ended("a worker"))??;
             files.extend(flushed.files);
             advances.extend(flushed.advances);
             leaves.extend(flushed.leaves);
+            noticed.extend(flushed.notices);
         }
+        // INVARIANT L-4: before the shards move past what was noticed.
+        notices::send(&self.producer, &self.runtime, &noticed)?;
         if advances.is_empty() {
             return Ok(());
         }
+        failpoint::io("commit-before")?;
         let started = Instant::now();
         let mut pause = PAUSE;
         for attempt in 1.. {
@@ -66,14 +80,23 @@ impl Committer {
                     tracing::debug!(version, files = files.len(), "committed");
                     break;
                 }
-                Err(error) if error.is_transient() && attempt < TRIES => {
+                // After a failed sync nobody knows what the disk holds: only a fresh look at it does.
+                Err(error)
+                    if error.is_transient() && attempt < TRIES && disk::of(&error) != Some(Disk::Failing) =>
+                {
                     self.handle.trouble(format!("commits to the store fail and are tried again: {error}"));
                     std::thread::sleep(pause);
                     pause *= 2;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    if matches!(error, ambit_store::Error::Fenced { .. } | ambit_store::Error::Stale { .. }) {
+                        self.handle.fenced();
+                    }
+                    return Err(error.into());
+                }
             }
         }
+        failpoint::io("commit-after")?;
         let positions = advances.iter().map(|advance| (advance.shard, advance.to.next_offset));
         self.handle.committed(started.elapsed(), positions);
         for (shard, leaves) in leaves {

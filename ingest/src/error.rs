@@ -59,18 +59,15 @@ pub enum Error {
     /// The ledger's origin cannot be made from the configured log name.
     #[error("`ledger.log_name` cannot be part of a checkpoint's origin")]
     Origin(#[from] ambit_ledger::OriginError),
-    /// Kafka no longer has, or does not have yet, what comes next (INVARIANT L-4).
+    /// The group gave our shards to others while this process was not heard.
     #[error(
-        "shard {shard} cannot be read on from offset {next}: {detail}; what Kafka has lost is a gap in the record"
+        "this process was not heard for longer than Kafka's session timeout and its shards went to others: what was \
+         buffered is dropped, and it joins again"
     )]
-    Unreadable {
-        /// The shard.
-        shard: Shard,
-        /// The offset that was wanted.
-        next: u64,
-        /// What Kafka said.
-        detail: String,
-    },
+    Lost,
+    /// A thread's disk failed.
+    #[error("a file of ingest cannot be written")]
+    Io(#[from] std::io::Error),
     /// A stored row cannot be read back.
     #[error("a stored row of shard {shard} cannot be read back: run `ambit verify`")]
     Row {

@@ -2,9 +2,12 @@
 
 use ambit_schemas::{MalformedReason, Shard};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long the loss of records in Kafka is an alarm. The notice of it is stored for ever.
+const GAP_ALARM: Duration = Duration::from_hours(1);
 
 /// A cheap clone; survives restarts of the service.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +18,11 @@ struct Inner {
     events: AtomicU64,
     duplicates: AtomicU64,
     offset_gaps: AtomicU64,
+    sequence_gaps: AtomicU64,
+    clock_skews: AtomicU64,
+    fenced: AtomicU64,
+    full: AtomicBool,
+    lost_assignments: AtomicU64,
     bytes: AtomicU64,
     commits: AtomicU64,
     last_commit_us: AtomicU64,
@@ -26,6 +34,8 @@ struct Inner {
     dead_letters: Mutex<BTreeMap<&'static str, u64>>,
     positions: Mutex<BTreeMap<Shard, u64>>,
     trouble: Mutex<Option<String>>,
+    gaps: Mutex<BTreeMap<Shard, (Instant, String)>>,
+    halted: Mutex<BTreeMap<Shard, String>>,
 }
 
 /// How ingest is doing.
@@ -37,6 +47,10 @@ pub enum Health {
     Degraded(String),
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Handle {
     pub(crate) fn event(&self, bytes: usize) {
         self.0.events.fetch_add(1, Ordering::Relaxed);
@@ -44,13 +58,7 @@ impl Handle {
     }
 
     pub(crate) fn dead_letter(&self, reason: MalformedReason) {
-        *self
-            .0
-            .dead_letters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(reason.code())
-            .or_default() += 1;
+        *lock(&self.0.dead_letters).entry(reason.code()).or_default() += 1;
     }
 
     pub(crate) fn duplicate(&self) {
@@ -61,12 +69,57 @@ impl Handle {
         self.0.offset_gaps.fetch_add(offsets, Ordering::Relaxed);
     }
 
+    /// Records that Kafka lost before they were stored: an alarm for a while.
+    pub(crate) fn lost_in_kafka(&self, shard: Shard, sentence: String) {
+        lock(&self.0.gaps).insert(shard, (Instant::now(), sentence));
+    }
+
+    pub(crate) fn sequence_gap(&self) {
+        self.0.sequence_gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn clock_skew(&self) {
+        self.0.clock_skews.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fenced(&self) {
+        self.0.fenced.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn assignment_lost(&self) {
+        self.0.lost_assignments.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A shard stands still until somebody acts; the others go on.
+    pub(crate) fn halt(&self, shard: Shard, why: String) {
+        lock(&self.0.halted).insert(shard, why);
+    }
+
+    /// Shards that are no longer ours are no longer our trouble.
+    pub(crate) fn unhalt(&self, shards: &[Shard]) {
+        lock(&self.0.halted).retain(|shard, _| !shards.contains(shard));
+    }
+
+    /// Whether the service ended because the disk was full.
+    pub(crate) fn full(&self, full: bool) {
+        self.0.full.store(full, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.full.load(Ordering::Relaxed)
+    }
+
+    /// The service begins anew.
+    pub(crate) fn begin(&self) {
+        lock(&self.0.halted).clear();
+    }
+
     pub(crate) fn committed(&self, took: Duration, positions: impl IntoIterator<Item = (Shard, u64)>) {
         self.0.commits.fetch_add(1, Ordering::Relaxed);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.0.last_commit_us.store(micros, Ordering::Relaxed);
-        self.0.positions.lock().unwrap_or_else(PoisonError::into_inner).extend(positions);
-        *self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        lock(&self.0.positions).extend(positions);
+        *lock(&self.0.trouble) = None;
     }
 
     pub(crate) fn checkpointed(&self) {
@@ -84,32 +137,37 @@ impl Handle {
     /// A pass of the scrubber has ended, with the first fault if there was one.
     pub(crate) fn scrubbed(&self, fault: Option<String>) {
         self.0.scrubs.fetch_add(1, Ordering::Relaxed);
-        *self.0.integrity.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        *lock(&self.0.integrity) = fault;
     }
 
     /// What the last pass of the scrubber found to be wrong with stored events; nothing when all agreed.
     pub fn integrity(&self) -> Option<String> {
-        self.0.integrity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0.integrity).clone()
     }
 
     pub(crate) fn trouble(&self, sentence: String) {
-        *self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence);
+        *lock(&self.0.trouble) = Some(sentence);
     }
 
     /// How ingest is doing.
     pub fn health(&self) -> Health {
-        let trouble = self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        trouble.map_or(Health::Good, Health::Degraded)
+        let mut sentences: Vec<String> = lock(&self.0.trouble).iter().cloned().collect();
+        sentences
+            .extend(lock(&self.0.halted).iter().map(|(shard, why)| format!("{shard} stands still: {why}")));
+        let mut gaps = lock(&self.0.gaps);
+        gaps.retain(|_, (since, _)| since.elapsed() < GAP_ALARM);
+        sentences.extend(gaps.values().map(|(_, sentence)| sentence.clone()));
+        if sentences.is_empty() { Health::Good } else { Health::Degraded(sentences.join("; ")) }
     }
 
     /// Rows that are durable, by shard: the next offset.
     pub fn positions(&self) -> BTreeMap<Shard, u64> {
-        self.0.positions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0.positions).clone()
     }
 
     /// Dead letters since the start, by reason.
     pub fn dead_letters(&self) -> BTreeMap<&'static str, u64> {
-        self.0.dead_letters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0.dead_letters).clone()
     }
 
     /// Counters since the start, with the names and units that metrics have.
@@ -120,6 +178,11 @@ impl Handle {
             ("ambit_ingest_bytes_total", read(&self.0.bytes)),
             ("ambit_ingest_duplicates_total", read(&self.0.duplicates)),
             ("ambit_ingest_offset_gaps_total", read(&self.0.offset_gaps)),
+            ("ambit_ingest_sequence_gaps_total", read(&self.0.sequence_gaps)),
+            ("ambit_ingest_clock_skews_total", read(&self.0.clock_skews)),
+            ("ambit_ingest_fenced_total", read(&self.0.fenced)),
+            ("ambit_ingest_lost_assignments_total", read(&self.0.lost_assignments)),
+            ("ambit_ingest_halted_shards", lock(&self.0.halted).len() as u64),
             ("ambit_ingest_commits_total", read(&self.0.commits)),
             ("ambit_ingest_last_commit_microseconds", read(&self.0.last_commit_us)),
             ("ambit_ledger_checkpoints_total", read(&self.0.checkpoints)),

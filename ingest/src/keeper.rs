@@ -7,7 +7,8 @@
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::outside::{Board, Outside, Remembered};
-use ambit_ledger::{CheckpointSigner, FsTiles, LeafHash, Ledger, Origin, TreeVerifier};
+use crate::tiles::{SharedTiles, superseded};
+use ambit_ledger::{CheckpointSigner, LeafHash, Ledger, Origin, TreeVerifier};
 use ambit_schemas::columns::names;
 use ambit_schemas::{Shard, Topic};
 use ambit_store::Store;
@@ -56,8 +57,8 @@ impl Ledgers {
         shards.map(|shard| origin(&self.log_name, shard)).collect()
     }
 
-    fn open(&self, shard: Shard) -> Result<Ledger<FsTiles>, Error> {
-        let tiles = FsTiles::new(self.shard_dir(shard));
+    fn open(&self, shard: Shard) -> Result<Ledger<SharedTiles>, Error> {
+        let tiles = SharedTiles::new(self.shard_dir(shard));
         Ledger::open(origin(&self.log_name, shard)?, tiles, self.signer.public_key().clone())
             .map_err(|cause| Error::Ledger { shard, cause })
     }
@@ -78,7 +79,7 @@ pub(crate) struct Keeper {
     pub(crate) store: Store,
     pub(crate) handle: Handle,
     pub(crate) runtime: runtime::Handle,
-    pub(crate) open: HashMap<Shard, Ledger<FsTiles>>,
+    pub(crate) open: HashMap<Shard, Ledger<SharedTiles>>,
 }
 
 impl Keeper {
@@ -88,7 +89,7 @@ impl Keeper {
             let mut changed = Vec::new();
             for order in std::iter::once(first).chain(orders.try_iter()) {
                 match order {
-                    ToKeeper::Open(shard, stored) => self.take(shard, stored)?,
+                    ToKeeper::Open(shard, stored) => self.open(shard, stored)?,
                     ToKeeper::Append(shard, leaves) => {
                         self.append(shard, &leaves)?;
                         if !changed.contains(&shard) {
@@ -119,10 +120,36 @@ impl Keeper {
 
     fn commit(&mut self, shard: Shard) -> Result<(), Error> {
         let Some(ledger) = self.open.get_mut(&shard) else { return Ok(()) };
-        let signed = ledger.commit(&self.ledgers.signer).map_err(|cause| Error::Ledger { shard, cause })?;
+        let signed = match ledger.commit(&self.ledgers.signer) {
+            Ok(signed) => signed,
+            Err(cause) if superseded(&cause) => {
+                // The shard is another's by now, and what was to be signed here is signed there.
+                tracing::warn!(%shard, %cause, "another process keeps this ledger now");
+                self.open.remove(&shard);
+                return Ok(());
+            }
+            Err(cause) => return Err(Error::Ledger { shard, cause }),
+        };
         self.ledgers.board.post(shard, &signed);
         self.handle.checkpointed();
         Ok(())
+    }
+
+    /// Takes over a shard's ledger. Whoever had the shard before may have committed and signed once more since its
+    /// position was read: then it is read again, before anybody is accused.
+    fn open(&mut self, shard: Shard, mut stored: u64) -> Result<(), Error> {
+        loop {
+            let accused = match self.take(shard, stored) {
+                Err(accused @ (Error::RolledBack { .. } | Error::Contradicted { .. })) => accused,
+                other => return other,
+            };
+            let positions = self.runtime.block_on(self.store.positions(&[shard]))?;
+            let now = positions.get(&shard).map_or(0, |position| position.tree_size);
+            if now <= stored {
+                return Err(accused);
+            }
+            stored = now;
+        }
     }
 
     /// Opens a shard's ledger and brings it up to the store.

@@ -16,6 +16,10 @@ pub struct Options {
     pub workers: usize,
     /// How many of a shard's latest events are remembered to recognise duplicates.
     pub dedupe_window: usize,
+    /// How many producers per shard are remembered, to notice that an event of theirs is missing.
+    pub producers: usize,
+    /// Milliseconds by which an event's time may differ from Kafka's before the producer's clock is noticed.
+    pub clock_skew_ms: u64,
 }
 
 impl Default for Options {
@@ -26,6 +30,8 @@ impl Default for Options {
             commit_bytes: 256 << 20,
             workers: 2,
             dedupe_window: 20_000,
+            producers: 10_000,
+            clock_skew_ms: 300_000,
         }
     }
 }

@@ -2,14 +2,19 @@
 
 use crate::dedupe::Window;
 use crate::error::Error;
+use crate::handle::Handle;
+use crate::options::Options;
 use crate::pipeline::Pipeline;
+use crate::producers::Producers;
+use crate::worker::History;
 use ambit_bus::{ShardOwner, StartAt};
 use ambit_schemas::Shard;
-use ambit_schemas::columns::names;
+use ambit_schemas::columns::{names, record_at};
 use ambit_store::{Position, Store};
 use arrow::array::AsArray;
 use futures::StreamExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime;
 
 /// The pipeline, shared with the consumer's callbacks, and the first failure in them.
@@ -18,7 +23,10 @@ pub(crate) struct Owner {
     pub(crate) pipeline: Arc<Mutex<Option<Pipeline>>>,
     pub(crate) store: Store,
     pub(crate) runtime: runtime::Handle,
-    pub(crate) window: usize,
+    pub(crate) options: Options,
+    pub(crate) handle: Handle,
+    /// The next offset of each of our shards that goes to the pipeline.
+    pub(crate) next: Arc<Mutex<HashMap<Shard, u64>>>,
     pub(crate) failure: Arc<Mutex<Option<Error>>>,
 }
 
@@ -37,16 +45,30 @@ impl Owner {
     fn open(&self, shard: Shard) -> Result<Position, Error> {
         let positions = self.runtime.block_on(self.store.positions(&[shard]))?;
         let position = positions.get(&shard).copied().unwrap_or_default();
-        let window = self.runtime.block_on(self.refill(shard, position))?;
-        self.with(|pipeline| pipeline.open(shard, position, window))?;
+        let history = self.runtime.block_on(self.refill(shard, position))?;
+        self.with(|pipeline| pipeline.open(shard, position, history))?;
+        self.next().insert(shard, position.next_offset);
         tracing::info!(%shard, offset = position.next_offset, leaves = position.tree_size, "storing from here");
         Ok(position)
     }
 
+    pub(crate) fn next(&self) -> MutexGuard<'_, HashMap<Shard, u64>> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self, shards: &[Shard]) {
+        self.next().retain(|shard, _| !shards.contains(shard));
+        self.handle.unhalt(shards);
+    }
+
     /// The shard's latest events, as the store has them.
-    async fn refill(&self, shard: Shard, position: Position) -> Result<Window, Error> {
-        let mut window = Window::new(self.window);
-        let from = position.tree_size.saturating_sub(self.window as u64);
+    async fn refill(&self, shard: Shard, position: Position) -> Result<History, Error> {
+        let Options { dedupe_window, producers, clock_skew_ms, .. } = self.options;
+        let mut history = History {
+            window: Window::new(dedupe_window),
+            producers: Producers::new(producers, clock_skew_ms),
+        };
+        let from = position.tree_size.saturating_sub(dedupe_window as u64);
         let mut rows = std::pin::pin!(self.store.scan(shard, from));
         while position.tree_size > 0
             && let Some(batch) = rows.next().await
@@ -55,13 +77,15 @@ impl Owner {
             let text =
                 |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
             let (Some(ids), Some(sources)) = (text(names::ID), text(names::SOURCE)) else { continue };
-            for (id, source) in ids.iter().zip(sources.iter()) {
+            for (row, (id, source)) in ids.iter().zip(sources.iter()).enumerate() {
                 if let (Some(id), Some(source)) = (id, source) {
-                    window.insert(source, id);
+                    history.window.insert(source, id);
+                    let stored = record_at(&batch, row).map_err(|cause| Error::Row { shard, cause })?;
+                    history.producers.learn(&stored.record, source);
                 }
             }
         }
-        Ok(window)
+        Ok(history)
     }
 }
 
@@ -79,8 +103,17 @@ impl ShardOwner for Owner {
     }
 
     fn release(&self, shards: &[Shard]) {
+        self.forget(shards);
         if let Err(error) = self.with(|pipeline| pipeline.close(shards)) {
             self.fail(error);
         }
+    }
+
+    /// Whoever has the shards now may have stored what is buffered here, so it is dropped: the service ends and starts
+    /// afresh. Were it committed, the store would refuse it.
+    fn lost(&self, shards: &[Shard]) {
+        self.forget(shards);
+        self.handle.assignment_lost();
+        self.fail(Error::Lost);
     }
 }

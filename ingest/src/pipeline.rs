@@ -1,13 +1,13 @@
 //! The threads behind the consumer, and the bounded queues between them.
 
 use crate::committer::{Committer, ToCommitter};
-use crate::dedupe::Window;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::keeper::{Keeper, Ledgers, ToKeeper};
 use crate::options::Options;
-use crate::worker::{ToWorker, Worker};
-use ambit_schemas::{Record, Shard};
+use crate::worker::{History, ToWorker, Worker};
+use ambit_bus::Producer;
+use ambit_schemas::{Event, Record, Shard};
 use ambit_store::{Position, Store};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -39,6 +39,7 @@ impl Pipeline {
         options: &Options,
         store: &Store,
         ledgers: Ledgers,
+        producer: Producer,
         handle: &Handle,
         runtime: &runtime::Handle,
     ) -> Result<Self, Error> {
@@ -50,8 +51,9 @@ impl Pipeline {
             runtime: runtime.clone(),
             open: HashMap::new(),
         };
+        let (handle_of_committer, runtime) = (handle.clone(), runtime.clone());
         let committing =
-            Committer { store: store.clone(), handle: handle.clone(), runtime: runtime.clone(), keeper };
+            Committer { store: store.clone(), handle: handle_of_committer, runtime, producer, keeper };
         let (committer, committer_orders) = sync_channel(EPOCHS_WAITING);
         let mut threads = vec![
             spawn("ledger-keeper", move || keeping.run(&keeper_orders))?,
@@ -72,9 +74,9 @@ impl Pipeline {
     }
 
     /// A shard is ours from this position on.
-    pub(crate) fn open(&self, shard: Shard, position: Position, window: Window) -> Result<(), Error> {
+    pub(crate) fn open(&self, shard: Shard, position: Position, history: History) -> Result<(), Error> {
         self.commit_order(ToCommitter::Keeper(ToKeeper::Open(shard, position.tree_size)))?;
-        self.tell(self.worker_of(shard), ToWorker::Open(shard, position, window))
+        self.tell(self.worker_of(shard), ToWorker::Open(shard, position, Box::new(history)))
     }
 
     /// Shards are no longer ours. What was buffered of them is committed first.
@@ -87,6 +89,17 @@ impl Pipeline {
             self.commit_order(ToCommitter::Keeper(ToKeeper::Close(*shard)))?;
         }
         Ok(())
+    }
+
+    /// Kafka has deleted everything of a shard below an offset: the shard moves there once that is told.
+    pub(crate) fn skip(&mut self, shard: Shard, to: u64) -> Result<(), Error> {
+        self.since.get_or_insert_with(Instant::now);
+        self.tell(self.worker_of(shard), ToWorker::Skip(shard, to))
+    }
+
+    /// Tells something that moves no shard.
+    pub(crate) fn notice(&self, notice: Event) -> Result<(), Error> {
+        self.commit_order(ToCommitter::Notice(Box::new(notice)))
     }
 
     /// Hands records to the workers of their shards; blocks when they cannot keep up.

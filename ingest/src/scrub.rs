@@ -3,10 +3,10 @@
 
 use crate::error::Error;
 use crate::handle::Handle;
+use crate::notices;
 use crate::verify::{Fault, Report, Scope, Stop, Verification, Watch};
 use ambit_bus::Producer;
 use ambit_schemas::event::Notice;
-use ambit_schemas::id::{EventId, EventSource, TenantId};
 use ambit_schemas::{Body, Event, Shard, Timestamp, encode};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -108,31 +108,19 @@ impl Scrubber {
 }
 
 fn notice(shard: Shard, fault: &Fault, now: Timestamp) -> Result<Event, Error> {
-    let invalid = |_| Error::Ended("the notice of a fault");
     let digest = Sha256::digest(format!("{shard}\n{}\n{}", fault.leaf_index, fault.what));
     let id = format!("integrity-{}", hex::encode(digest.get(..16).unwrap_or_default()));
     let file = fault.file.as_deref().map(|file| format!(", file {file}")).unwrap_or_default();
     let event = fault.event_id.as_deref().map(|id| format!(", event {id}")).unwrap_or_default();
     let text = format!("leaf {}{event}{file}: {}", fault.leaf_index, fault.what);
-    Ok(Event {
-        id: EventId::try_from(id.as_str()).map_err(invalid)?,
-        source: EventSource::try_from("ambit/scrubber").map_err(invalid)?,
-        time: now,
-        tenant: TenantId::try_from("default").map_err(invalid)?,
-        agent: None,
-        task: None,
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body: Body::IntegrityBroken(Notice {
-            shard: Some(shard),
-            from_offset: fault.offset,
-            to_offset: fault.offset.map(|offset| offset + 1),
-            text,
-        }),
-    })
+    let body = Body::IntegrityBroken(Notice {
+        shard: Some(shard),
+        from_offset: fault.offset,
+        to_offset: fault.offset.map(|offset| offset + 1),
+        text,
+        ..Notice::default()
+    });
+    notices::event("ambit/scrubber", &id, now, body)
 }
 
 /// Slows the reading down, and hands on what is found.

@@ -1,13 +1,16 @@
 //! The service: joins the consumer group and feeds the pipeline.
 
+use crate::disk::{self, Disk};
 use crate::error::Error;
+use crate::failpoint;
 use crate::handle::Handle;
+use crate::intake::Intake;
 use crate::keeper::Ledgers;
 use crate::options::Options;
 use crate::owner::Owner;
 use crate::pipeline::Pipeline;
-use ambit_bus::{FailureKind, KafkaOptions, Profile, ShardConsumer};
-use ambit_schemas::{Shard, Topic};
+use ambit_bus::{KafkaOptions, Producer, Profile, ShardConsumer};
+use ambit_schemas::{Shard, Timestamp, Topic};
 use ambit_store::Store;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,6 +35,10 @@ pub struct Service {
     pub store: Store,
     /// Where it signs.
     pub ledgers: Ledgers,
+    /// How its notices reach Kafka.
+    pub producer: Producer,
+    /// The machine's clock.
+    pub clock: fn() -> Timestamp,
     /// What it tells.
     pub handle: Handle,
 }
@@ -40,13 +47,25 @@ impl Service {
     /// Blocks until `shutdown`; then what is buffered is committed. On a failure, whoever calls starts it again: it
     /// goes on from what is durable.
     pub fn run(self, runtime: &runtime::Handle, shutdown: &CancellationToken) -> Result<(), Error> {
-        let pipeline =
-            Pipeline::start(&self.options, &self.store, self.ledgers.clone(), &self.handle, runtime)?;
+        self.handle.begin();
+        if self.handle.is_full() {
+            disk::wait_for_room(&self.ledgers.dir, &self.handle, shutdown);
+        }
+        let pipeline = Pipeline::start(
+            &self.options,
+            &self.store,
+            self.ledgers.clone(),
+            self.producer.clone(),
+            &self.handle,
+            runtime,
+        )?;
         let owner = Owner {
             pipeline: Arc::new(Mutex::new(Some(pipeline))),
             store: self.store.clone(),
             runtime: runtime.clone(),
-            window: self.options.dedupe_window,
+            options: self.options.clone(),
+            handle: self.handle.clone(),
+            next: Arc::default(),
             failure: Arc::default(),
         };
         let mut result = self.consume(&owner, shutdown);
@@ -61,7 +80,11 @@ impl Service {
             (result, _) => result,
         };
         if let Err(error) = &result {
-            self.handle.trouble(error_chain(error));
+            let disk = disk::of(error);
+            self.handle.full(disk == Some(Disk::Full));
+            let chain = error_chain(error);
+            self.handle
+                .trouble(disk.map_or(chain.clone(), |disk| format!("{} ({chain})", disk::advice(disk))));
         }
         result
     }
@@ -75,23 +98,17 @@ impl Service {
             Profile::Throughput,
             Box::new(owner.clone()),
         )?;
+        let mut intake = Intake::new(&self.kafka, owner, &self.handle, self.clock);
         let mut hinted: Vec<(Shard, u64)> = Vec::new();
         while !shutdown.is_cancelled() {
             let batch = consumer.poll(POLL, RECORDS_MAX)?;
             if let Some(failure) = owner.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 return Err(failure);
             }
-            for failure in batch.failures {
-                if failure.kind == FailureKind::Other {
-                    tracing::debug!(detail = failure.detail, "kafka");
-                    continue;
-                }
-                let shard = failure.shard.unwrap_or(Shard::new(Topic::Events, 0));
-                let next = self.handle.positions().get(&shard).copied().unwrap_or_default();
-                return Err(Error::Unreadable { shard, next, detail: failure.detail });
-            }
+            failpoint::io("intake-polled")?;
+            let records = intake.admit(&consumer, batch)?;
             owner.with(|pipeline| {
-                pipeline.route(batch.records)?;
+                pipeline.route(records)?;
                 pipeline.flush_when_due()
             })?;
             let durable: Vec<(Shard, u64)> = self.handle.positions().into_iter().collect();

@@ -440,7 +440,7 @@ pub struct SourceRecord {
 }
 
 /// Something about the record itself: a gap, a clock, an integrity failure.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Notice {
     /// The shard it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -451,6 +451,15 @@ pub struct Notice {
     /// First offset no longer concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_offset: Option<u64>,
+    /// The producer concerned: the CloudEvents `source` of its events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// How many records or events are missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<u64>,
+    /// How far the clock is ahead of Kafka's time, in milliseconds; negative when it is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skew_ms: Option<i64>,
     /// What happened, for people.
     pub text: String,
 }

@@ -224,6 +224,9 @@ fn notice() -> Notice {
         shard: Some(Shard::new(Topic::Events, 1)),
         from_offset: Some(5),
         to_offset: Some(9),
+        source: None,
+        missing: None,
+        skew_ms: None,
         text: "offsets 5 to 8 are no longer in Kafka".into(),
     }
 }

@@ -167,6 +167,8 @@ impl Process {
             kafka: self.config.kafka.clone(),
             store,
             ledgers,
+            producer: Parts { config: &self.config }.prompt_producer("ambit-ingest")?,
+            clock: now,
             handle: self.handles.ingest.clone(),
         };
         let runtime = Handle::current();
