@@ -53,6 +53,9 @@ pub enum Command {
     Eval(EvalArgs),
     /// Search stored events from the command line.
     Search(SearchArgs),
+    /// Judge the stored events again with the rules of this version, and compare with the findings that were given.
+    /// Exit code 0: the same, 1: could not be told, 2: others.
+    Replay(ReplayArgs),
     /// Check the store against the ledger's signed checkpoints. Exit code 0: intact, 1: could not check, 2: broken.
     Verify(VerifyArgs),
     /// Look after the table: compaction, vacuum, retention, legal holds, checking for damage.
@@ -89,6 +92,20 @@ pub struct DemoArgs {
     /// Write the console's URL, with its token, to this file once it answers.
     #[arg(long, value_name = "FILE")]
     pub url_file: Option<PathBuf>,
+}
+
+/// `ambit replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Compare findings from this moment on (RFC 3339). The events before it are judged too: they lead to it.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Compare findings before this moment (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `ambit simulate`.

@@ -10,7 +10,7 @@ use crate::origin::{Memory, Source};
 use crate::prepare::{Called, Prepared, Preparer, hash};
 use crate::rules;
 use crate::secrets;
-use crate::state::{Given, InForce, Kept, PER_TASK_MAX, Root, State, Task, task_among};
+use crate::state::{Given, InForce, Kept, PER_TASK_MAX, Root, Sight, State, Task, task_among};
 use ambit_schemas::envelope::SignedEnvelope;
 use ambit_schemas::event::{Approval, Body, Delegation, Effect, Event, TaskRef, ToolCall};
 use ambit_schemas::finding::{Finding, Severity};
@@ -27,13 +27,15 @@ pub struct Analyzer {
     pub(crate) next_offset: u64,
     pub(crate) state: State,
     pub(crate) preparer: Preparer,
+    /// The content of the event that is being judged, when another event had its name.
+    pub(crate) reused: Option<u64>,
 }
 
 impl Analyzer {
     /// An analyzer that has seen nothing.
     pub fn new(shard: Shard, options: Arc<Options>) -> Self {
         let preparer = Preparer::new(Arc::clone(&options));
-        Self { shard, options, next_offset: 0, state: State::default(), preparer }
+        Self { shard, options, next_offset: 0, state: State::default(), preparer, reused: None }
     }
 
     /// The shard it judges.
@@ -62,16 +64,31 @@ impl Analyzer {
         let event = prepared.event();
         self.next_offset = event.offset + 1;
         // Producers send some events twice; each is judged once.
-        if self.state.seen.insert(prepared.key) {
+        let sight = self.state.seen.insert(prepared.key, prepared.content);
+        if sight == Sight::Again {
             return Vec::new();
         }
+        self.reused = (sight == Sight::Other).then_some(prepared.content);
+        let reuse = self.reuse(event);
         let leak = self.leak(prepared);
         let mut findings = self.by_kind(prepared);
+        findings.extend(reuse);
         // The worst finding stays first.
         let at =
             leak.first().map_or(0, |leak| findings.partition_point(|told| told.severity >= leak.severity));
         findings.splice(at..at, leak);
         findings
+    }
+
+    /// A name that another event had is told, and the event judged all the same: otherwise an action could hide behind
+    /// the name of a harmless one.
+    fn reuse(&self, event: &Sequenced<Event>) -> Vec<Finding> {
+        if self.reused.is_none() {
+            return Vec::new();
+        }
+        let reason =
+            format!("an event of {} has the id of another one that says something else", who(&event.item));
+        self.tell(event, vec![Verdict::new(&rules::REUSE, Severity::Medium, "", reason)], None, None)
     }
 
     /// A secret that was taken out of a call. What a call was given is told when it is requested.
@@ -85,7 +102,7 @@ impl Analyzer {
         else {
             return Vec::new();
         };
-        let id = prepared.call.as_ref().map(|called| called.key);
+        let id = prepared.call.as_ref().map(|called| called.answer);
         let completes = matches!(event.item.body, Body::ToolCallCompleted(_));
         let task = self.task_of(event);
         let told = completes && task.zip(id).is_some_and(|(task, id)| task.open_calls.contains(&id));
@@ -177,6 +194,7 @@ impl Analyzer {
             credentials,
             tool: call.map(|call| call.name.as_str()),
             call: call.map(|call| &call.id),
+            reused: self.reused,
         };
         verdicts.into_iter().map(|verdict| finding(verdict, &around)).collect()
     }
@@ -207,10 +225,10 @@ impl Analyzer {
 
     /// A call that was never requested is judged when it is completed.
     fn completed(&mut self, event: &Sequenced<Event>, call: &ToolCall, called: &Called) -> Vec<Finding> {
-        let known = self.task_of(event).is_some_and(|task| task.open_calls.remove(&called.key));
+        let known = self.task_of(event).is_some_and(|task| task.open_calls.remove(&called.answer));
         let mut findings = if known { Vec::new() } else { self.requested(event, call, called) };
         let breaches =
-            self.task_of(event).map_or_else(Vec::new, |task| calls::completed(call, called.key, task));
+            self.task_of(event).map_or_else(Vec::new, |task| calls::completed(call, called.answer, task));
         if !breaches.is_empty() {
             let task = self.task_of(event);
             let compiled = task.and_then(|task| task.envelope.as_ref()?.compiled.clone());
@@ -380,7 +398,7 @@ fn in_task(
 ) -> (Vec<Verdict>, Option<Arc<Compiled>>) {
     let effect = called.effect;
     if task.open_calls.len() < PER_TASK_MAX {
-        task.open_calls.insert(called.key);
+        task.open_calls.insert(called.answer);
     }
     if task.closed {
         let reason = format!("{} called {} after its task was over", who(item), call.name);

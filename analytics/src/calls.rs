@@ -68,10 +68,10 @@ pub(crate) fn judge(
         Judged { event, call, compiled, called, grants, reach, effect, arguments, is_steered: false };
     call.window(&mut verdicts);
     call.effects(&mut verdicts);
-    call.provenance(memory, options, &mut verdicts);
+    call.provenance(task.has_strayed, memory, options, &mut verdicts);
     call.tool(&mut verdicts);
     call.arguments(task, &mut verdicts);
-    call.resources(&mut verdicts);
+    call.resources(task, &mut verdicts);
     call.approval(task, &mut verdicts);
     call.budgets(task, &mut verdicts);
     verdicts.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.rule.id.cmp(b.rule.id)));
@@ -168,7 +168,13 @@ impl Judged<'_> {
     }
 
     /// Where the call's targets came from, and what follows from it.
-    fn provenance(&mut self, memory: &Memory, options: &Options, verdicts: &mut Vec<Verdict>) {
+    fn provenance(
+        &mut self,
+        has_strayed: bool,
+        memory: &Memory,
+        options: &Options,
+        verdicts: &mut Vec<Verdict>,
+    ) {
         if self.reach == Reach::Read {
             return;
         }
@@ -182,6 +188,7 @@ impl Judged<'_> {
             grants: &self.grants,
             compiled: self.compiled,
             memory,
+            has_strayed,
             arguments: &arguments,
         };
         let traced = flow::trace(targets_of(self.reach, &arguments), &subject, key.as_ref());
@@ -216,13 +223,13 @@ impl Judged<'_> {
             let verdict = Verdict::new(&rules::ARGUMENT, severity, &pointer, reason);
             let verdict = verdict.seen(broken.expected, broken.observed);
             if waits {
-                task.attempts.push(Attempt::of(&verdict, self.called.key, worst));
+                task.attempts.push(Attempt::of(&verdict, self.called.answer, worst));
             }
             verdicts.push(verdict);
         }
     }
 
-    fn resources(&self, verdicts: &mut Vec<Verdict>) {
+    fn resources(&self, task: &mut Task, verdicts: &mut Vec<Verdict>) {
         let (Some(allowed), Some(Value::Object(arguments))) = (&self.compiled.resources, &self.arguments)
         else {
             return;
@@ -233,6 +240,7 @@ impl Judged<'_> {
             if !RESOURCE_ROLES.contains(&role.as_str()) || allowed.contains(&crate::target::normalise(text)) {
                 continue;
             }
+            task.has_strayed = true;
             let reason = format!(
                 "{} reached {} with {}, which its envelope does not name",
                 who(self.event),
@@ -285,7 +293,11 @@ impl Judged<'_> {
     fn budgets(&self, task: &mut Task, verdicts: &mut Vec<Verdict>) {
         let mut over = |task: &mut Task, pointer: String, limit: String, found: String| {
             if task.exceeded.insert(pointer.clone()) {
-                let reason = format!("{} has used more than its task was granted", who(self.event));
+                let reason = format!(
+                    "{} has used more than its task was granted with {}: {found}, where {limit} are allowed",
+                    who(self.event),
+                    self.call.name
+                );
                 verdicts
                     .push(Verdict::new(&rules::BUDGET, Severity::High, &pointer, reason).seen(limit, found));
             }

@@ -42,6 +42,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) credentials: Vec<CredentialId>,
     pub(crate) tool: Option<&'a str>,
     pub(crate) call: Option<&'a ToolCallId>,
+    /// The event's content, when another event had its name: its findings are others than that one's.
+    pub(crate) reused: Option<u64>,
 }
 
 /// INVARIANT A-4: rule with version, clause with envelope version, events.
@@ -55,14 +57,12 @@ pub(crate) fn finding(verdict: Verdict, around: &Circumstances<'_>) -> Finding {
         envelope_digest: compiled.digest.clone(),
         pointer: verdict.pointer.clone(),
     });
+    let place = match around.reused {
+        None => verdict.pointer.clone(),
+        Some(content) => format!("{}~{content:016x}", verdict.pointer),
+    };
     Finding {
-        id: finding_id(
-            &rule_id,
-            verdict.rule.version,
-            &event.tenant,
-            (&event.source, &event.id),
-            &verdict.pointer,
-        ),
+        id: finding_id(&rule_id, verdict.rule.version, &event.tenant, (&event.source, &event.id), &place),
         tenant: event.tenant.clone(),
         rule: RuleRef { id: rule_id, version: verdict.rule.version, maturity: verdict.rule.maturity },
         severity: verdict.severity,

@@ -124,7 +124,7 @@ const FETCH: &[&str] = &[
 ];
 const LOCAL: &[&str] = &[
     "add", "append", "apply", "copy", "create", "draft", "edit", "login", "logout", "make", "mark", "mkdir",
-    "move", "rename", "save", "set", "star", "update", "verify", "write",
+    "move", "rename", "replace", "save", "set", "star", "update", "verify", "write",
 ];
 const READ: &[&str] = &[
     "analyze",
@@ -171,9 +171,18 @@ const DRAFTS: &[&str] = &["basket", "cart", "draft", "wishlist"];
 /// Servers and namespaces that stand before the name.
 const PREFIXES: &[&str] = &["mcp", "tool", "tools", "functions", "api", "default"];
 
-/// What a tool of that name does.
+/// Words that join two names into one.
+const JOINS: &[&str] = &["and", "then", "plus"];
+
+/// What a tool of that name does; of one that does several things, what reaches furthest.
 pub fn classify(name: &str) -> Reach {
     let words = words(name);
+    let known = |part: &[String]| Some(reach_of(part)).filter(|reach| *reach != Reach::Unknown);
+    let parts = words.split(|word| JOINS.contains(&word.as_str()));
+    parts.filter_map(known).max().unwrap_or(Reach::Unknown)
+}
+
+fn reach_of(words: &[String]) -> Reach {
     let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
     let verb = words.iter().find(|word| {
         [READ, FETCH, LOCAL, PLAN, OUTBOUND, DESTROY, MONEY, EXECUTE]
@@ -259,6 +268,11 @@ mod tests {
             ("verify_transaction", Reach::Local),
             ("browse_webpage", Reach::Fetch),
             ("get_webpage", Reach::Fetch),
+            ("read_and_forward", Reach::Outbound),
+            ("list-then-delete-branches", Reach::Destroy),
+            ("find_and_replace", Reach::Local),
+            ("search_and_summarize", Reach::Read),
+            ("terms_and_conditions", Reach::Unknown),
             ("send_money", Reach::Money),
             ("mcp__bank__sendMoney", Reach::Money),
             ("checkout_selected_cart", Reach::Money),

@@ -35,6 +35,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) grants: &'a [usize],
     pub(crate) compiled: &'a Compiled,
     pub(crate) memory: &'a Memory,
+    /// The task has read something that its envelope does not name.
+    pub(crate) has_strayed: bool,
     pub(crate) arguments: &'a Value,
 }
 
@@ -156,6 +158,14 @@ impl Traced {
         free_text_only || (subject == Some(false) && call.reach == Reach::Money)
     }
 
+    /// Whether what was read outside of the envelope may leave with the call.
+    fn carries_out(&self, call: &Subject<'_>) -> bool {
+        let is_outside =
+            matches!(self.target.kind, TargetKind::Host | TargetKind::Email | TargetKind::Person);
+        let sends = matches!(call.reach, Reach::Outbound | Reach::Fetch | Reach::Execute | Reach::Unknown);
+        call.has_strayed && is_outside && sends
+    }
+
     fn rule(&self) -> &'static RuleInfo {
         if self.target.kind == TargetKind::Record { &rules::RECORD } else { &rules::STEER }
     }
@@ -208,13 +218,16 @@ pub(crate) fn destinations(traced: &[Traced], call: &Subject<'_>, verdicts: &mut
         let granted =
             call.compiled.envelope.destinations.iter().flatten().take(8).cloned().collect::<Vec<_>>();
         let expected = if granted.is_empty() { "no destination".to_owned() } else { granted.join(", ") };
+        let carries = traced.carries_out(call);
+        let after = if carries { "; it had read what its envelope does not name" } else { "" };
         let reason = format!(
-            "{} called {} with {kind} that nobody approved: {}, which {}",
+            "{} called {} with {kind} that nobody approved: {}, which {}{after}",
             call.who,
             call.tool,
             abridge(&shown),
             origin.phrase()
         );
+        let severity = if carries { severity.max(Severity::High) } else { severity };
         let verdict = Verdict::new(&rules::DESTINATION, severity, "/destinations", reason);
         verdicts.push(verdict.seen(expected, observed.clone()));
     }

@@ -6,9 +6,9 @@ use crate::compile::Compiled;
 use crate::effect::{Reach, classify, words};
 use crate::options::Options;
 use crate::patterns::Patterns;
-use ambit_schemas::Sequenced;
 use ambit_schemas::envelope::{InvalidEnvelope, SignedEnvelope};
 use ambit_schemas::event::{Body, Effect, Event, ToolCall};
+use ambit_schemas::{Sequenced, encode};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -23,6 +23,8 @@ pub struct Prepared<'a> {
     pub(crate) event: Cow<'a, Sequenced<Event>>,
     /// Names the event: see [`hash`].
     pub(crate) key: u128,
+    /// Of what it says: another event of the same name has another one.
+    pub(crate) content: u64,
     /// Of a tool call.
     pub(crate) call: Option<Called>,
     /// Of an approval or amendment.
@@ -41,6 +43,8 @@ impl Prepared<'_> {
 pub(crate) struct Called {
     /// Names the call: see [`hash`].
     pub(crate) key: u128,
+    /// Names the call and its tool: an answer of another tool is no answer to it.
+    pub(crate) answer: u128,
     pub(crate) tool: Arc<Tool>,
     /// How far it reaches and what its effect is: what its producer says, unless the tool's own name says more.
     pub(crate) reach: Reach,
@@ -99,8 +103,8 @@ impl Preparer {
     /// Prepares one event.
     pub fn prepare<'a>(&mut self, event: Cow<'a, Sequenced<Event>>) -> Prepared<'a> {
         let item = &event.item;
-        let key = hash(&["event", item.source.as_str(), item.id.as_str()]);
-        let (mut call, mut envelope) = (None, None);
+        let key = hash(&["event", item.tenant.as_str(), item.source.as_str(), item.id.as_str()]);
+        let (mut call, mut envelope, content) = (None, None, content_of(item));
         #[expect(clippy::wildcard_enum_match_arm, reason = "all other kinds are judged as they are")]
         match &item.body {
             Body::ToolCallRequested(made) | Body::ToolCallCompleted(made) => call = Some(self.called(made)),
@@ -109,7 +113,7 @@ impl Preparer {
             }
             _ => {}
         }
-        Prepared { event, key, call, envelope }
+        Prepared { event, key, content, call, envelope }
     }
 
     fn called(&mut self, call: &ToolCall) -> Called {
@@ -119,7 +123,9 @@ impl Preparer {
         let tool = self.tools.entry(call.name.clone()).or_insert_with(|| Arc::new(Tool::new(&call.name)));
         let tool = Arc::clone(tool);
         let (reach, effect) = tool.effect_of(call);
-        Called { key: hash(&["call", call.id.as_str()]), tool, reach, effect }
+        let key = hash(&["call", call.id.as_str()]);
+        let answer = hash(&["answer", call.id.as_str(), &call.name]);
+        Called { key, answer, tool, reach, effect }
     }
 
     fn compile(&mut self, signed: &SignedEnvelope) -> Result<Arc<Compiled>, InvalidEnvelope> {
@@ -129,6 +135,34 @@ impl Preparer {
         }
         Ok(Arc::new(compiled))
     }
+}
+
+/// 64 bits over what an event says that judgement looks at.
+fn content_of(event: &Event) -> u64 {
+    let kind = event.kind().name();
+    let root = event.task.as_ref().map_or("", |task| task.id.as_str());
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other kinds are written out as they are")]
+    let digest = match &event.body {
+        Body::ToolCallRequested(call) | Body::ToolCallCompleted(call) => {
+            let arguments = call.arguments.as_ref().map_or("", |arguments| arguments.get());
+            let result = call.result.as_deref().unwrap_or_default();
+            hash(&[kind, root, call.id.as_str(), &call.name, arguments, result])
+        }
+        Body::EnvelopeApproved(signed) | Body::EnvelopeAmended(signed) => {
+            hash(&[kind, root, signed.document.get()])
+        }
+        // Rare beside the others, so that writing them out costs little.
+        _ => {
+            let written = encode(event).map(|outgoing| outgoing.value).unwrap_or_default();
+            hash(&[kind, root, &String::from_utf8_lossy(&written)])
+        }
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "64 of the 128 bits are enough to tell two contents apart"
+    )]
+    let content = digest as u64;
+    content
 }
 
 /// 128 bits of SHA-256 over length-prefixed parts: nobody can make two events look like one.

@@ -52,7 +52,7 @@ rules! {
     /// An effect that the task may not have.
     EFFECT = "E-EFFECT" @ 1 Stable, "Effect outside the envelope", ["ASI02", "CC6.1"];
     /// A destination that nobody granted.
-    DESTINATION = "E-DEST" @ 2 Stable, "Destination outside the envelope", ["ASI01", "ASI02"];
+    DESTINATION = "E-DEST" @ 3 Stable, "Destination outside the envelope", ["ASI01", "ASI02"];
     /// More than was granted.
     BUDGET = "E-BUDGET" @ 1 Stable, "Budget exceeded", ["ASI08", "CC6.1"];
     /// Too early or too late.
@@ -79,6 +79,8 @@ rules! {
     EXECUTION = "F-EXEC" @ 1 Incubating, "Code from an untrusted text is run", ["ASI01", "ASI05", "CC6.8"];
     /// A secret in what a tool was given or returned.
     SECRET = "C-SECRET" @ 1 Incubating, "Secret in a tool call", ["ASI03", "NHI2"];
+    /// An event has the name of another one.
+    REUSE = "X-REUSE" @ 1 Stable, "Event id used again for another event", ["ASI10", "CC7.2"];
     /// Something could not be evaluated.
     ERROR = "X-ERROR" @ 1 Stable, "Action could not be evaluated", ["CC7.2"];
 }

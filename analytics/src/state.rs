@@ -42,7 +42,18 @@ pub(crate) struct State {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Seen {
     order: VecDeque<u128>,
-    hashes: HashSet<u128>,
+    hashes: HashMap<u128, u64>,
+}
+
+/// Whether an event was seen before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// It is new.
+    First,
+    /// It came before, the same.
+    Again,
+    /// Another one came before under its name.
+    Other,
 }
 
 /// A delegation tree.
@@ -70,6 +81,8 @@ pub(crate) struct Task {
     pub(crate) exceeded: BTreeSet<String>,
     /// Calls that were requested and are not completed.
     pub(crate) open_calls: HashSet<u128>,
+    /// It has read something that its envelope does not name.
+    pub(crate) has_strayed: bool,
     pub(crate) approvals: Vec<Given>,
     /// Calls that broke a constraint and are not completed.
     pub(crate) attempts: Vec<Attempt>,
@@ -151,18 +164,38 @@ pub(crate) struct Held {
 }
 
 impl Seen {
-    /// Takes an event in. Returns whether it was there already.
-    pub(crate) fn insert(&mut self, hash: u128) -> bool {
-        if !self.hashes.insert(hash) {
-            return true;
+    /// Takes an event in.
+    pub(crate) fn insert(&mut self, hash: u128, content: u64) -> Sight {
+        match self.hashes.get(&hash) {
+            None => {
+                self.keep(hash, content);
+                Sight::First
+            }
+            Some(known) if *known == content => Sight::Again,
+            // It gets a place of its own, so that it too is judged once.
+            Some(_) => {
+                let other = hash ^ ((u128::from(content) << 64) | u128::from(content));
+                if self.insert_other(other, content) { Sight::Other } else { Sight::Again }
+            }
         }
+    }
+
+    fn insert_other(&mut self, hash: u128, content: u64) -> bool {
+        let is_new = !self.hashes.contains_key(&hash);
+        if is_new {
+            self.keep(hash, content);
+        }
+        is_new
+    }
+
+    fn keep(&mut self, hash: u128, content: u64) {
+        self.hashes.insert(hash, content);
         self.order.push_back(hash);
         if self.order.len() > SEEN_MAX
             && let Some(oldest) = self.order.pop_front()
         {
             self.hashes.remove(&oldest);
         }
-        false
     }
 }
 

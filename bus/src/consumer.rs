@@ -3,11 +3,11 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's error codes are an open list")]
 
+use crate::arena::Arena;
 use crate::assignment::{ASK_TIMEOUT, Context, ShardOwner, shard};
 use crate::error::Error;
 use crate::options::KafkaOptions;
 use ambit_schemas::{Record, Shard, Topic};
-use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -78,6 +78,9 @@ pub struct Batch {
 /// A member of a consumer group that reads shards.
 pub struct ShardConsumer {
     inner: BaseConsumer<Context>,
+    arena: Arena,
+    /// Records of the last poll: about so many will be in the next.
+    last: usize,
 }
 
 impl fmt::Debug for ShardConsumer {
@@ -114,23 +117,24 @@ impl ShardConsumer {
         let inner: BaseConsumer<Context> = config.create_with_context(context).map_err(Error::Client)?;
         let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
         inner.subscribe(&names).map_err(Error::Consume)?;
-        Ok(Self { inner })
+        Ok(Self { inner, arena: Arena::default(), last: 0 })
     }
 
     /// Waits up to `timeout` for the first record, then takes what is there, up to `max_records`.
     pub fn poll(&mut self, timeout: Duration, max_records: usize) -> Result<Batch, Error> {
-        let mut batch = Batch::default();
+        let mut batch = Batch { records: Vec::with_capacity(self.last), ..Batch::default() };
         let mut wait = timeout;
         while batch.records.len() < max_records {
             let Some(polled) = self.inner.poll(wait) else { break };
             wait = Duration::ZERO;
             self.take_changes(&mut batch);
             match polled {
-                Ok(message) => batch.records.extend(record_of(&message)),
+                Ok(message) => batch.records.extend(record_of(&message, &mut self.arena)),
                 Err(error) => batch.failures.push(failure_of(error)?),
             }
         }
         self.take_changes(&mut batch);
+        self.last = batch.records.len();
         Ok(batch)
     }
 
@@ -286,13 +290,12 @@ fn tune(config: &mut ClientConfig, profile: Profile) {
     config.set("receive.message.max.bytes", "134217728");
 }
 
-fn record_of(message: &BorrowedMessage<'_>) -> Option<Record> {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        headers
-            .iter()
-            .map(|header| (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default())))
-            .collect()
-    });
+fn record_of(message: &BorrowedMessage<'_>, arena: &mut Arena) -> Option<Record> {
+    let given = message.headers();
+    let mut headers = Vec::with_capacity(given.map_or(0, Headers::count));
+    for header in given.into_iter().flat_map(Headers::iter) {
+        headers.push((header.key.to_owned(), arena.copy(header.value.unwrap_or_default())));
+    }
     let timestamp_us = match message.timestamp() {
         Timestamp::CreateTime(millis) | Timestamp::LogAppendTime(millis) => {
             millis.max(0).saturating_mul(1_000)
@@ -303,9 +306,9 @@ fn record_of(message: &BorrowedMessage<'_>) -> Option<Record> {
         shard: shard(message.topic(), message.partition())?,
         offset: message.offset().cast_unsigned(),
         timestamp_us,
-        key: message.key().map(Bytes::copy_from_slice),
+        key: message.key().map(|key| arena.copy(key)),
         headers,
-        value: message.payload().map(Bytes::copy_from_slice),
+        value: message.payload().map(|value| arena.copy(value)),
     })
 }
 

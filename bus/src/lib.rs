@@ -5,6 +5,7 @@
 //! for lag monitors and is never read back (INVARIANT L-3). Kafka transactions are not used: ids are stable and
 //! whoever reads drops what it has seen.
 
+mod arena;
 mod assignment;
 mod checkpoints;
 mod consumer;

@@ -2,6 +2,7 @@
 
 pub mod eval;
 pub mod import;
+pub mod replay;
 pub mod replay_runs;
 pub mod search;
 pub mod simulate;

@@ -49,6 +49,6 @@ fn line(event: &EventView) -> String {
     format!("{time:<27} {:<24} {:<22} {severity}{}", event.reference, event.kind, event.summary)
 }
 
-fn time(option: &str, text: Option<&str>) -> anyhow::Result<Option<Timestamp>> {
+pub(super) fn time(option: &str, text: Option<&str>) -> anyhow::Result<Option<Timestamp>> {
     text.map(Timestamp::parse).transpose().with_context(|| format!("`{option}`"))
 }

@@ -6,7 +6,7 @@
 //! covers are durable in Kafka, so none can be lost.
 
 use crate::roles::intake::Intake;
-use crate::roles::snapshots::Snapshots;
+use crate::roles::snapshots::{SnapshotWriter, Snapshots, settle};
 use ambit_analytics::{Analyzer, Options, Prepared, finding_event};
 use ambit_bus::{Pending, Producer, Profile, ShardConsumer, ShardOwner, StartAt};
 use ambit_schemas::{Record, Shard, Topic, encode};
@@ -62,10 +62,29 @@ pub struct Analyze {
 }
 
 /// States and the findings that are on their way, shared with the consumer's callbacks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Work {
     states: HashMap<Shard, Analyzer>,
     pending: VecDeque<Pending>,
+    writer: SnapshotWriter,
+}
+
+impl Work {
+    /// Has the state of a shard written, once all findings so far are durable. Returns the offset after the last event
+    /// it covers, if there is anything new.
+    fn save(&mut self, shard: Shard) -> anyhow::Result<Option<u64>> {
+        let Some(analyzer) = self.states.get(&shard) else { return Ok(None) };
+        let is_new = self.writer.save(analyzer, &mut self.pending)?;
+        Ok(is_new.then(|| analyzer.next_offset()))
+    }
+
+    /// The states of some shards are written when this returns.
+    fn save_all(&mut self, shards: &[Shard]) -> anyhow::Result<()> {
+        for shard in shards {
+            self.save(*shard)?;
+        }
+        self.writer.flush()
+    }
 }
 
 #[derive(Clone)]
@@ -81,7 +100,13 @@ impl Analyze {
     pub fn run(self, runtime: &Handle, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let snapshot_every = self.snapshot_every;
         let kafka = self.kafka.clone();
-        let owner = Owner { analyze: self, runtime: runtime.clone(), work: Arc::default() };
+        let counters = Arc::clone(&self.counters);
+        let written = move || {
+            counters.snapshots.fetch_add(1, Ordering::Relaxed);
+        };
+        let writer = SnapshotWriter::start(self.snapshots.clone(), runtime, written)?;
+        let work = Work { states: HashMap::new(), pending: VecDeque::new(), writer };
+        let owner = Owner { analyze: self, runtime: runtime.clone(), work: Arc::new(Mutex::new(work)) };
         let mut consumer = ShardConsumer::subscribe(
             &kafka,
             GROUP,
@@ -92,7 +117,7 @@ impl Analyze {
         )
         .context("the analyzer cannot subscribe to events")?;
         let mut intake = Intake::new(&owner.analyze.options);
-        let mut last_snapshot = Instant::now();
+        let (mut last_snapshot, mut due) = (Instant::now(), Vec::new());
         while !shutdown.is_cancelled() {
             let batch = consumer.poll(POLL, RECORDS_MAX).context("the analyzer cannot read events")?;
             for failure in &batch.failures {
@@ -104,21 +129,23 @@ impl Analyze {
                 owner.analyze.judge(record, prepared.as_ref(), &mut work)?;
             }
             if work.pending.len() > PENDING_MAX {
-                owner.settle(&mut work)?;
+                settle(runtime, std::mem::take(&mut work.pending))?;
             }
-            if last_snapshot.elapsed() >= snapshot_every {
-                owner.settle(&mut work)?;
-                owner.save(&work, None)?;
-                let states = work.states.iter();
-                let positions: Vec<_> = states.map(|(shard, state)| (*shard, state.next_offset())).collect();
-                drop(work);
-                consumer.commit_hint(&positions);
+            if last_snapshot.elapsed() >= snapshot_every && due.is_empty() {
+                due.extend(work.states.keys().copied());
                 last_snapshot = Instant::now();
+            }
+            // One at a time: what comes in meanwhile waits for one state to be copied, not for all.
+            if let Some(shard) = due.pop()
+                && let Some(next) = work.save(shard)?
+            {
+                drop(work);
+                consumer.commit_hint(&[(shard, next)]);
             }
         }
         let mut work = owner.work();
-        owner.settle(&mut work)?;
-        owner.save(&work, None)
+        let shards: Vec<Shard> = work.states.keys().copied().collect();
+        work.save_all(&shards)
     }
 
     fn judge(&self, record: &Record, prepared: Option<&Prepared<'_>>, work: &mut Work) -> anyhow::Result<()> {
@@ -157,31 +184,6 @@ impl Analyze {
 impl Owner {
     fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until every finding so far is durable in Kafka.
-    fn settle(&self, work: &mut Work) -> anyhow::Result<()> {
-        let pending = std::mem::take(&mut work.pending);
-        self.runtime.block_on(async {
-            for delivery in pending {
-                delivery
-                    .await
-                    .context("a finding did not reach Kafka: its event is judged again after the restart")?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Writes the snapshots of some shards, or of all. Everything pending must be settled.
-    fn save(&self, work: &Work, only: Option<&[Shard]>) -> anyhow::Result<()> {
-        for (shard, analyzer) in &work.states {
-            if only.is_none_or(|only| only.contains(shard))
-                && self.analyze.snapshots.save(*shard, analyzer)?
-            {
-                self.analyze.counters.snapshots.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        Ok(())
     }
 
     /// The state after all stored events of a shard (INVARIANT Q-2). Their findings are given again, with the same
@@ -229,8 +231,7 @@ impl ShardOwner for Owner {
 
     fn release(&self, shards: &[Shard]) {
         let mut work = self.work();
-        let saved = self.settle(&mut work).and_then(|()| self.save(&work, Some(shards)));
-        if let Err(error) = saved {
+        if let Err(error) = work.save_all(shards) {
             // The next owner judges the events again, with the same findings.
             tracing::warn!(
                 "snapshots were not written before their shards went to another member: {error:#}"

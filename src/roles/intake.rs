@@ -14,18 +14,18 @@ const THREADS_MAX: usize = 8;
 
 /// Prepares batches of records.
 #[derive(Debug)]
-pub(super) struct Intake {
+pub(crate) struct Intake {
     preparers: Vec<Preparer>,
 }
 
 impl Intake {
-    pub(super) fn new(options: &Arc<Options>) -> Self {
+    pub(crate) fn new(options: &Arc<Options>) -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
         Self { preparers: (0..threads).map(|_| Preparer::new(Arc::clone(options))).collect() }
     }
 
     /// For each record its event, or `None` when it is none. In the order of the records.
-    pub(super) fn prepare(&mut self, records: &[Record]) -> Vec<Option<Prepared<'static>>> {
+    pub(crate) fn prepare(&mut self, records: &[Record]) -> Vec<Option<Prepared<'static>>> {
         let parts = (records.len() / RECORDS_PER_THREAD).clamp(1, self.preparers.len().max(1));
         if parts == 1 {
             let preparer = self.preparers.first_mut();

@@ -4,7 +4,7 @@ pub mod analyze;
 pub mod broker;
 pub mod checkpoints;
 pub mod gateway;
-mod intake;
+pub(crate) mod intake;
 pub mod maintain;
 pub mod parts;
 pub mod snapshots;

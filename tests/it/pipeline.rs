@@ -115,6 +115,9 @@ async fn whole_story(broker: TestBroker) {
         .unwrap();
     assert!(String::from_utf8_lossy(&found.stdout).lines().count() >= attacks.len(), "{}", said(&found));
     replay_gives_the_findings_that_were_given(&ambit.dir.join("data")).await;
+    let replayed = ambit.command().arg("replay").output().unwrap();
+    assert!(replayed.status.success(), "{}", said(&replayed));
+    assert!(said(&replayed).contains("byte for byte"), "{}", said(&replayed));
 
     // A second start continues where the first stopped: nothing comes twice.
     ambit.restart().await;
@@ -154,13 +157,13 @@ async fn check_attacks(ambit: &Ambit, attacks: &[Value], receiver: &Receiver) {
         assert_eq!(detail["proof"]["verified"], true);
         assert!(Instant::now() < deadline);
         let taken = receiver.taken.lock().unwrap();
-        let told = taken
-            .iter()
-            .any(|one| one.body.data.target.root_task_id.as_ref().is_some_and(|task| task.as_str() == root));
-        assert!(told, "no webhook told of {root}");
+        let revoked = taken.iter().any(|one| {
+            let root_task = one.body.data.target.root_task_id.as_ref();
+            one.body.data.action.revokes() && root_task.is_some_and(|task| task.as_str() == root)
+        });
+        assert!(revoked, "no webhook revoked {root}: {attack}");
     }
     let taken = receiver.taken.lock().unwrap();
-    assert!(taken.iter().any(|one| one.body.data.action.revokes()));
     // Good agents were left alone.
     let bad: BTreeSet<&str> = attacks.iter().map(|attack| attack["root_task"].as_str().unwrap()).collect();
     for one in taken.iter() {

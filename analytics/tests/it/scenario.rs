@@ -129,6 +129,7 @@ impl Case {
         let seconds = fields.remove("at").and_then(|at| at.as_f64());
         #[expect(clippy::cast_precision_loss, reason = "a case has a handful of events")]
         let seconds = seconds.unwrap_or(index as f64);
+        let name = fields.remove("event_id").and_then(text).unwrap_or_else(|| index.to_string());
         let by = fields.remove("signed_by").and_then(text).unwrap_or_else(|| "approver".to_owned());
         let differs = fields.remove("envelope").map_or_else(toml::Table::new, |differs| {
             let mut both = self.envelope.clone();
@@ -162,7 +163,7 @@ impl Case {
         if let Some((place, raw)) = raw {
             value = value.replace(place, &raw);
         }
-        read(&kind, &format!("{task}-{index}"), seconds, &value)
+        read(&kind, &format!("{task}-{name}"), seconds, &value)
     }
 }
 

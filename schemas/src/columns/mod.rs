@@ -7,6 +7,7 @@
 mod facts;
 mod read;
 mod records;
+mod refill;
 
 pub use read::{Stored, UnreadableRow, day_at, record_at};
 pub use records::RecordColumns;
@@ -22,6 +23,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use facts::facts;
+use refill::finish;
 use std::sync::{Arc, LazyLock};
 
 /// The kind that malformed records have in the store.
@@ -173,7 +175,7 @@ macro_rules! builder {
 
         impl RowBuilder {
             fn take_columns(&mut self) -> Vec<ArrayRef> {
-                vec![$(Arc::new(self.$field.finish()),)*]
+                vec![$(finish(&mut self.$field),)*]
             }
         }
     };

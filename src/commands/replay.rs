@@ -1,0 +1,199 @@
+//! `ambit replay`: judges the stored events again, with the rules of this version, and compares with the findings that
+//! were given (INVARIANT A-1). After a change of rules it tells whom the new ones would have stopped.
+
+use crate::cli::ReplayArgs;
+use crate::config::Config;
+use crate::output::print;
+use crate::roles::intake::Intake;
+use crate::roles::parts::Parts;
+use ambit_analytics::{Analyzer, Options, finding_event};
+use ambit_schemas::finding::Finding;
+use ambit_schemas::{Body, Record, Shard, Timestamp, Topic, decode, encode};
+use ambit_store::Store;
+use anyhow::{Context, bail};
+use futures::StreamExt;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Exit code when the findings differ from those that were given.
+const DIFFERS: u8 = 2;
+/// Most differences that are printed one by one.
+const SHOWN_MAX: usize = 50;
+
+/// What is compared of a finding: when, by which rule, and all of its bytes as a hash.
+struct Given {
+    time: Timestamp,
+    rule: String,
+    digest: [u8; 32],
+    line: String,
+}
+
+/// How the findings of one rule compare.
+#[derive(Debug, Default, Serialize)]
+struct Tally {
+    same: u64,
+    /// Given then, and now with another content.
+    changed: u64,
+    /// Only now.
+    new: u64,
+    /// Only then.
+    gone: u64,
+}
+
+/// Runs the command. Exit code 0: the same findings, 2: others; an error, 1, that it could not be told.
+pub async fn run(config: &Config, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    if !config.table_dir().join("_delta_log").is_dir() {
+        bail!(
+            "there is no store in {}: name the data directory with --data-dir",
+            config.table_dir().display()
+        );
+    }
+    let span = (
+        super::search::time("--from", args.from.as_deref())?,
+        super::search::time("--to", args.to.as_deref())?,
+    );
+    let within =
+        |time: Timestamp| span.0.is_none_or(|from| time >= from) && span.1.is_none_or(|to| time < to);
+    let parts = Parts { config };
+    let (store, options) = (parts.store().await?, Arc::new(parts.analyzer_options()?));
+    let mut given = HashMap::new();
+    for partition in 0..config.kafka.partitions {
+        let shard = Shard::new(Topic::Findings, partition);
+        each(&store, shard, |records| given.extend(records.iter().filter_map(stored))).await?;
+    }
+    given.retain(|_, finding| within(finding.time));
+    let (mut tallies, mut differences) = (BTreeMap::<String, Tally>::new(), Vec::new());
+    let mut events = 0;
+    for partition in 0..config.kafka.partitions {
+        let shard = Shard::new(Topic::Events, partition);
+        events += judge_again(&store, shard, &options, |finding| {
+            if within(finding.time) {
+                compare(finding, &mut given, &mut tallies, &mut differences);
+            }
+        })
+        .await?;
+    }
+    for gone in given.into_values() {
+        tallies.entry(gone.rule.clone()).or_default().gone += 1;
+        differences.push(format!("gone     {}", gone.line));
+    }
+    tell(args.json, events, &tallies, &differences)?;
+    Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
+}
+
+/// All records of a shard, batch by batch.
+async fn each(store: &Store, shard: Shard, mut take: impl FnMut(&[Record])) -> anyhow::Result<()> {
+    let mut rows = std::pin::pin!(store.scan(shard, 0));
+    while let Some(batch) = rows.next().await {
+        let batch = batch.with_context(|| format!("stored rows of {shard} cannot be read"))?;
+        let rows = (0..batch.num_rows()).map(|row| ambit_schemas::columns::record_at(&batch, row));
+        let records = rows.map(|row| row.map(|stored| stored.record)).collect::<Result<Vec<_>, _>>()?;
+        take(&records);
+    }
+    Ok(())
+}
+
+/// Judges a shard from its first stored event. Returns how many there are.
+async fn judge_again(
+    store: &Store,
+    shard: Shard,
+    options: &Arc<Options>,
+    mut take: impl FnMut(&Finding),
+) -> anyhow::Result<u64> {
+    let (mut analyzer, mut intake) = (Analyzer::new(shard, Arc::clone(options)), Intake::new(options));
+    let (mut events, mut is_first) = (0, true);
+    each(store, shard, |records| {
+        if std::mem::take(&mut is_first)
+            && let Some(first) = records.first().filter(|first| first.offset > 0)
+        {
+            tracing::warn!(%shard, offset = first.offset, "earlier events are not stored: what they said is not known to the replay");
+        }
+        for (record, prepared) in records.iter().zip(intake.prepare(records)) {
+            match prepared {
+                None => analyzer.skip(record.offset),
+                Some(prepared) => {
+                    events += 1;
+                    analyzer.judge(&prepared).iter().for_each(&mut take);
+                }
+            }
+        }
+    })
+    .await?;
+    Ok(events)
+}
+
+fn stored(record: &Record) -> Option<(String, Given)> {
+    let Body::FindingCreated(finding) = decode(record).ok()?.body else { return None };
+    let digest = Sha256::digest(record.value.as_deref().unwrap_or_default()).into();
+    Some((finding.id.to_string(), Given { digest, ..described(&finding) }))
+}
+
+fn described(finding: &Finding) -> Given {
+    let agent = finding.agent.as_ref().map_or("-", |agent| agent.uid.as_str());
+    let line = format!(
+        "{:<27} {:<12} {:<8} {agent}: {}",
+        finding.time.to_string(),
+        finding.rule.id.as_str(),
+        finding.severity.name(),
+        finding.reason
+    );
+    Given { time: finding.time, rule: finding.rule.id.to_string(), digest: [0; 32], line }
+}
+
+fn compare(
+    finding: &Finding,
+    given: &mut HashMap<String, Given>,
+    tallies: &mut BTreeMap<String, Tally>,
+    differences: &mut Vec<String>,
+) {
+    let now = described(finding);
+    let tally = tallies.entry(now.rule).or_default();
+    let digest: Option<[u8; 32]> =
+        encode(&finding_event(finding)).ok().map(|outgoing| Sha256::digest(&outgoing.value).into());
+    match given.remove(finding.id.as_str()) {
+        None => {
+            tally.new += 1;
+            differences.push(format!("new      {}", now.line));
+        }
+        Some(then) if Some(then.digest) == digest => tally.same += 1,
+        Some(_) => {
+            tally.changed += 1;
+            differences.push(format!("changed  {}", now.line));
+        }
+    }
+}
+
+fn tell(
+    json: bool,
+    events: u64,
+    tallies: &BTreeMap<String, Tally>,
+    differences: &[String],
+) -> anyhow::Result<()> {
+    if json {
+        print(&serde_json::to_string(&serde_json::json!({"events": events, "rules": tallies}))?);
+        return Ok(());
+    }
+    print(&format!("{:<14} {:>8} {:>8} {:>8} {:>8}", "rule", "same", "changed", "new", "gone"));
+    for (rule, tally) in tallies {
+        print(&format!(
+            "{rule:<14} {:>8} {:>8} {:>8} {:>8}",
+            tally.same, tally.changed, tally.new, tally.gone
+        ));
+    }
+    for line in differences.iter().take(SHOWN_MAX) {
+        print(line);
+    }
+    if differences.len() > SHOWN_MAX {
+        print(&format!("and {} more: narrow the span with --from and --to", differences.len() - SHOWN_MAX));
+    }
+    let verdict = if differences.is_empty() {
+        "the findings that were given, byte for byte"
+    } else {
+        "not the findings that were given"
+    };
+    print(&format!("{events} events judged again: {verdict}"));
+    Ok(())
+}
