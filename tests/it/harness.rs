@@ -27,10 +27,26 @@ pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// Copies a folder with all that is in it.
+pub fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 /// A running `ambit up` against a broker, with data and configuration of its own.
 pub struct Ambit {
     pub dir: PathBuf,
-    bootstrap: String,
+    pub bootstrap: String,
+    /// Where the program is to die, stop or fail (`ingest/src/failpoint.rs`).
+    pub failpoints: String,
     child: Option<Child>,
     url: String,
 }
@@ -38,6 +54,13 @@ pub struct Ambit {
 impl Ambit {
     /// Writes the configuration and starts it. `extra` is appended to the configuration.
     pub async fn start(broker: &TestBroker, dir: &Path, extra: &str) -> Self {
+        let mut ambit = Self::configure(broker, dir, extra);
+        ambit.restart().await;
+        ambit
+    }
+
+    /// Writes the configuration.
+    pub fn configure(broker: &TestBroker, dir: &Path, extra: &str) -> Self {
         let mut config = String::new();
         writeln!(
             config,
@@ -49,10 +72,13 @@ impl Ambit {
         writeln!(config, "[ingest]\ncommit_every_ms = 200\n[analyzer]\nsnapshot_every_seconds = 1\n{extra}")
             .unwrap();
         std::fs::write(dir.join("ambit.toml"), config).unwrap();
-        let mut ambit =
-            Self { dir: dir.to_owned(), bootstrap: broker.bootstrap(), child: None, url: String::new() };
-        ambit.restart().await;
-        ambit
+        Self {
+            dir: dir.to_owned(),
+            bootstrap: broker.bootstrap(),
+            failpoints: String::new(),
+            child: None,
+            url: String::new(),
+        }
     }
 
     /// The program with this installation's configuration.
@@ -71,6 +97,7 @@ impl Ambit {
         let log = std::fs::File::options().create(true).append(true).open(self.dir.join("log")).unwrap();
         let child = self
             .command()
+            .env("FAILPOINTS", &self.failpoints)
             .arg("up")
             .arg("--url-file")
             .arg(&url_file)
@@ -89,6 +116,29 @@ impl Ambit {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none() && Instant::now() < deadline, "ambit did not start: {}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
+    }
+
+    /// What is wrong, as `/readyz` tells it; empty when nothing is.
+    pub async fn troubles(&self) -> String {
+        self.try_get("/readyz").await.err().unwrap_or_default()
+    }
+
+    /// Waits until `/readyz` tells of something in these words.
+    pub async fn wait_for_trouble(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let troubles = self.troubles().await;
+            if troubles.contains(words) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "`{words}` is not in: {troubles}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

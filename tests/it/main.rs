@@ -15,11 +15,17 @@
 )]
 
 mod crashes;
+mod disk;
+mod gaps;
+mod group;
 mod harness;
 mod hostile;
 mod ledger;
 mod mistakes;
+mod notices;
+mod oracle;
 mod pipeline;
+mod points;
 mod recorded;
 mod sources;
 mod tidy;
