@@ -163,6 +163,7 @@ impl Process {
         self.tell_of_checkpoints(&ledgers)?;
         let store = self.store().await?;
         self.start_scrubber(&store, &ledgers)?;
+        self.start_maintain(&ledgers).await?;
         let service = ambit_ingest::Service {
             options: self.config.ingest.clone(),
             kafka: self.config.kafka.clone(),
@@ -177,16 +178,18 @@ impl Process {
             let (service, runtime) = (service.clone(), runtime.clone());
             on_thread("ingest", move || Ok(service.run(&runtime, &shutdown)?))
         });
-        self.start_maintain().await
+        Ok(())
     }
 
-    async fn start_maintain(&mut self) -> anyhow::Result<()> {
+    async fn start_maintain(&mut self, ledgers: &ambit_ingest::Ledgers) -> anyhow::Result<()> {
         if !self.config.store.enabled {
             return Ok(());
         }
         let maintain = Maintain {
             store: self.store().await?,
             location: Parts { config: &self.config }.store_options(),
+            ledgers: ledgers.clone(),
+            shards: shards(&self.config),
             options: self.config.store.clone(),
             counters: Arc::clone(&self.handles.maintain),
         };
