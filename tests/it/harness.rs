@@ -91,6 +91,23 @@ impl Ambit {
 
     /// Starts it again, if need be after killing it as a power cut would.
     pub async fn restart(&mut self) {
+        let url_file = self.spawn();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Ok(url) = std::fs::read_to_string(&url_file)
+                && url.contains("#token=")
+            {
+                self.url = url;
+                return;
+            }
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "ambit did not start: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Starts it again and does not wait until it answers. Returns where it will write its URL.
+    pub fn spawn(&mut self) -> PathBuf {
         self.kill();
         let url_file = self.dir.join("url");
         drop(std::fs::remove_file(&url_file));
@@ -105,18 +122,7 @@ impl Ambit {
             .stderr(log)
             .spawn();
         self.child = Some(child.unwrap());
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Ok(url) = std::fs::read_to_string(&url_file)
-                && url.contains("#token=")
-            {
-                self.url = url;
-                return;
-            }
-            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "ambit did not start: {}", self.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        url_file
     }
 
     /// Whether it has ended by itself.

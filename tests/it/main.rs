@@ -15,6 +15,7 @@
 )]
 
 mod crashes;
+mod dead_letters;
 mod disk;
 mod gaps;
 mod group;

@@ -20,10 +20,8 @@ async fn die_everywhere(broker: TestBroker) {
     let mut ambit = Ambit::start(&broker, dir.path(), "").await;
     for point in POINTS {
         for passed in PASSED {
-            // The process is up before the first of so many polls are over.
-            let passed = if point == "intake-polled" { 30 + passed } else { passed };
             ambit.failpoints = format!("{point}={passed}*off->return(abort)");
-            ambit.restart().await;
+            ambit.spawn();
             let deadline = Instant::now() + PATIENCE;
             let mut number = 0;
             while !ambit.has_ended() {
