@@ -1,7 +1,7 @@
 //! The process dies, or its disk fails, at every place where it matters.
 
 use crate::harness::{Ambit, PATIENCE};
-use crate::oracle::{check, send, stored};
+use crate::oracle::{check, rounds, send, stored};
 use ambit_bus::testing::TestBroker;
 use ambit_bus::{Linger, Producer, ensure_topics};
 use std::time::{Duration, Instant};
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 /// After a poll, with half a file written, before and after the commit, before tiles, between tiles and checkpoint.
 const POINTS: [&str; 6] =
     ["intake-polled", "worker-encoded", "commit-before", "commit-after", "ledger-tiles", "ledger-checkpoint"];
-/// How often a place is passed before it is the end.
-const PASSED: [u32; 2] = [0, 2];
+/// How often a place is passed before it is the end, in the short form and in the long one.
+const PASSED: (&[u32], &[u32]) = (&[1], &[0, 1, 2, 5]);
 
 async fn die_everywhere(broker: TestBroker) {
     let dir = tempfile::tempdir().unwrap();
@@ -19,7 +19,7 @@ async fn die_everywhere(broker: TestBroker) {
     let producer = Producer::new(&options, "test", Linger::None).unwrap();
     let mut ambit = Ambit::start(&broker, dir.path(), "").await;
     for point in POINTS {
-        for passed in PASSED {
+        for passed in if rounds(1) > 1 { PASSED.1 } else { PASSED.0 } {
             ambit.failpoints = format!("{point}={passed}*off->return(abort)");
             ambit.spawn();
             let deadline = Instant::now() + PATIENCE;
@@ -86,6 +86,28 @@ async fn an_orderly_end_takes_no_longer_than_its_work() {
     assert!(asked.elapsed() < Duration::from_secs(15), "{:?}: {}", asked.elapsed(), ambit.log());
 }
 
+/// Half a second for every commit: what waits is bounded, and nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_a_slow_disk_is_waited_for_in_bounded_memory() {
+    const MOST: u64 = 1 << 30;
+    let (broker, dir) = (TestBroker::embedded(), tempfile::tempdir().unwrap());
+    let options = broker.options();
+    ensure_topics(&options).await.unwrap();
+    let producer = Producer::new(&options, "test", Linger::Throughput).unwrap();
+    let mut ambit = Ambit::configure(&broker, dir.path(), "");
+    ambit.failpoints = "commit-before=sleep(500);ledger-tiles=sleep(200)".into();
+    ambit.restart().await;
+    let filling = "x".repeat(2_000);
+    for part in 0..30 {
+        send(&producer, &format!("{part} {filling}"), 1_000).await;
+    }
+    stored(&ambit, &options).await;
+    let peak = ambit.peak_memory();
+    assert!(peak < MOST, "{} MiB", peak >> 20);
+    ambit.stop();
+    assert!(check(&ambit, &options).await >= 30_000);
+}
+
 async fn outage(mut broker: TestBroker) {
     let dir = tempfile::tempdir().unwrap();
     let options = broker.options();
@@ -95,7 +117,7 @@ async fn outage(mut broker: TestBroker) {
     send(&producer, "before", 200).await;
     broker.kill();
     // As long as the client waits before it calls a broker gone, and longer in the long form.
-    tokio::time::sleep(Duration::from_secs(u64::from(crate::oracle::rounds(5).min(30)))).await;
+    tokio::time::sleep(Duration::from_secs(u64::from(rounds(5).min(30)))).await;
     broker.restart();
     send(&producer, "after", 200).await;
     stored(&ambit, &options).await;
