@@ -58,7 +58,8 @@ pub fn of(mut error: &(dyn std::error::Error + 'static)) -> Option<Disk> {
 /// Libraries in between make texts of their causes.
 fn by_text(text: &str) -> Option<Disk> {
     let has = |number: i32| text.contains(&format!("(os error {number})"));
-    if [ENOSPC, EDQUOT, EFBIG].into_iter().any(has) {
+    // What SQLite says (`SQLITE_FULL`).
+    if [ENOSPC, EDQUOT, EFBIG].into_iter().any(has) || text.contains("database or disk is full") {
         Some(Disk::Full)
     } else {
         has(EIO).then_some(Disk::Failing)
@@ -79,18 +80,16 @@ pub const fn advice(disk: Disk) -> &'static str {
     }
 }
 
-/// Waits until there is room again. Nothing is consumed meanwhile: shards go to members whose disk has room, if there
+/// Waits until there is room again in all of these directories. Nothing is consumed meanwhile: shards go to members whose disk has room, if there
 /// are any.
-pub(crate) fn wait_for_room(dir: &Path, handle: &Handle, shutdown: &CancellationToken) {
-    while !shutdown.is_cancelled() {
-        match probe(dir) {
-            Err(error) if of(&error) == Some(Disk::Full) => {
-                handle.trouble(format!("{} ({})", advice(Disk::Full), dir.display()));
-                std::thread::sleep(PAUSE);
-            }
-            // Whatever else is wrong is told by those who meet it.
-            _ => return,
-        }
+pub(crate) fn wait_for_room(dirs: &[&Path], handle: &Handle, shutdown: &CancellationToken) {
+    // Whatever else is wrong is told by those who meet it.
+    let full = |dir: &&&Path| probe(dir).is_err_and(|error| of(&error) == Some(Disk::Full));
+    while !shutdown.is_cancelled()
+        && let Some(dir) = dirs.iter().find(full)
+    {
+        handle.trouble(format!("{} ({})", advice(Disk::Full), dir.display()));
+        std::thread::sleep(PAUSE);
     }
 }
 
@@ -101,7 +100,8 @@ fn probe(dir: &Path) -> io::Result<()> {
         file.write_all(&vec![0; ROOM_BYTES])?;
         file.sync_all()
     });
-    fs::remove_file(&path)?;
+    // Where there was no room for a name there is nothing to remove.
+    drop(fs::remove_file(&path));
     written
 }
 
@@ -120,6 +120,8 @@ mod tests {
         let cause = ambit_store::Error::Objects(object_error());
         assert_eq!(of(&crate::Error::Store(cause)), Some(Disk::Full));
         assert_eq!(of(&io::Error::other("written by hand: gone (os error 28)")), Some(Disk::Full));
+        let sqlite = io::Error::other("database or disk is full");
+        assert_eq!(of(&sqlite), Some(Disk::Full));
         let shard = Shard::new(Topic::Events, 0);
         assert_eq!(of(&crate::Error::RolledBack { shard, signed: 1, stored: 0 }), None);
     }
@@ -132,7 +134,7 @@ mod tests {
     #[test]
     fn room_is_found_where_there_is_some() {
         let dir = tempfile::tempdir().unwrap();
-        wait_for_room(dir.path(), &Handle::default(), &CancellationToken::new());
+        wait_for_room(&[dir.path()], &Handle::default(), &CancellationToken::new());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the probe cleans up");
     }
 }
