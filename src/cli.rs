@@ -56,6 +56,9 @@ pub enum Command {
     /// Judge the stored events again with the rules of this version, and compare with the findings that were given.
     /// Exit code 0: the same, 1: could not be told, 2: others.
     Replay(ReplayArgs),
+    /// Look at records that are no events, and send them again once they are.
+    #[command(subcommand)]
+    DeadLetters(DeadLetterCommand),
     /// Check the store against the ledger's signed checkpoints. Exit code 0: intact, 1: could not check, 2: broken.
     Verify(VerifyArgs),
     /// Look after the table: compaction, vacuum, retention, legal holds, checking for damage.
@@ -272,6 +275,64 @@ pub struct VerifyArgs {
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `ambit dead-letters`.
+#[derive(Debug, Subcommand)]
+pub enum DeadLetterCommand {
+    /// List them, newest first.
+    List {
+        /// Only of this class of fault, such as `not_json`.
+        #[arg(long)]
+        reason: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+        /// Print JSON lines instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one as it came: its key, its headers, its value.
+    Show {
+        /// Where it stands, such as `ambit.events:0:17`.
+        #[arg(value_name = "REF")]
+        reference: String,
+        /// Write nothing but the bytes of its value.
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Send dead letters again as events, and record who did it. The dead letter stays where it is.
+    Redrive(RedriveArgs),
+}
+
+/// `ambit dead-letters redrive`.
+#[derive(Debug, Args)]
+pub struct RedriveArgs {
+    /// Where they stand, such as `ambit.events:0:17`.
+    #[arg(value_name = "REF", required_unless_present = "all", conflicts_with = "all")]
+    pub references: Vec<String>,
+    /// Instead, the newest of this class of fault, such as `unknown_version` after an upgrade; those that are still no
+    /// events are passed over.
+    #[arg(long, value_name = "REASON")]
+    pub all: Option<String>,
+    /// With `--all`: at most so many.
+    #[arg(long, default_value_t = 500)]
+    pub limit: u32,
+    /// Who does it.
+    #[arg(long, value_name = "NAME")]
+    pub author: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// A corrected value, JSON, in place of the one that came. Only with one dead letter.
+    #[arg(long, value_name = "FILE", conflicts_with = "all")]
+    pub data: Option<PathBuf>,
+    /// A corrected or added CloudEvents attribute, such as `type=ambit.tool_call.requested.v1`.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub attribute: Vec<String>,
+    /// Say what would be sent, and send nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `ambit store`.

@@ -171,7 +171,8 @@ impl Analyzer {
             | Body::GapDetected(_)
             | Body::ClockSkewed(_)
             | Body::SourceRecorded(_)
-            | Body::IntegrityBroken(_) => Vec::new(),
+            | Body::IntegrityBroken(_)
+            | Body::DeadLetterRedriven(_) => Vec::new(),
         }
     }
 

@@ -16,6 +16,8 @@ use rdkafka::{ClientConfig, Offset, Timestamp, TopicPartitionList};
 use std::fmt;
 use std::time::{Duration, Instant};
 
+/// Pause between two tries to move within a shard.
+const SEEK_PAUSE: Duration = Duration::from_millis(20);
 /// How long a shard is read alone to learn what is wrong with it.
 const EXAMINE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -203,9 +205,16 @@ impl ShardConsumer {
             StartAt::Earliest => Offset::Beginning,
             StartAt::Offset(offset) => Offset::Offset(offset.cast_signed()),
         };
-        self.inner
-            .seek(shard.topic.name(), shard.partition.cast_signed(), offset, ASK_TIMEOUT)
-            .map_err(Error::Consume)
+        let deadline = Instant::now() + ASK_TIMEOUT;
+        loop {
+            let sought =
+                self.inner.seek(shard.topic.name(), shard.partition.cast_signed(), offset, ASK_TIMEOUT);
+            match sought {
+                // A shard that was assigned a moment ago is not being fetched yet.
+                Err(KafkaError::Seek(_)) if Instant::now() < deadline => std::thread::sleep(SEEK_PAUSE),
+                other => return other.map_err(Error::Consume),
+            }
+        }
     }
 
     /// The first offset that Kafka has of a shard, and the first that it does not have yet.

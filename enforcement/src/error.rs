@@ -43,6 +43,9 @@ pub enum Error {
     /// An event about a response cannot be written.
     #[error("an event about a response cannot be written")]
     Event(#[from] ambit_schemas::codec::EncodeError),
+    /// A notice cannot be written.
+    #[error("a notice cannot be written")]
+    Notice(#[from] ambit_schemas::id::InvalidId),
     /// The HTTP client cannot be set up.
     #[error("the HTTP client cannot be set up: check the CA bundle")]
     Client(#[source] reqwest::Error),

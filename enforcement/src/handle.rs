@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long what cannot be undone is an alarm.
+const ALARM: Duration = Duration::from_hours(1);
 
 /// A cheap clone; survives restarts of the service.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +20,8 @@ struct Inner {
     dead: AtomicU64,
     attempt_us: AtomicU64,
     trouble: Mutex<Option<String>>,
+    lost: AtomicU64,
+    alarm: Mutex<Option<(Instant, String)>>,
 }
 
 impl Handle {
@@ -42,9 +47,19 @@ impl Handle {
         *self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner) = sentence;
     }
 
+    /// Findings that were never acted upon, or a topic that is not the one that was read: an alarm for a while. The
+    /// notice of it is stored for ever.
+    pub(crate) fn alarm(&self, lost: u64, sentence: String) {
+        tracing::error!(sentence, "enforcement needs attention");
+        self.0.lost.fetch_add(lost, Ordering::Relaxed);
+        *self.0.alarm.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), sentence));
+    }
+
     /// What is wrong, if something is.
     pub fn trouble_now(&self) -> Option<String> {
-        self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let trouble = self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let alarm = self.0.alarm.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        trouble.or_else(|| alarm.filter(|(since, _)| since.elapsed() < ALARM).map(|(_, sentence)| sentence))
     }
 
     /// Counters since the start, with the names and units that metrics have.
@@ -52,6 +67,7 @@ impl Handle {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         vec![
             ("ambit_enforcement_findings_total", read(&self.0.findings)),
+            ("ambit_enforcement_lost_findings_total", read(&self.0.lost)),
             ("ambit_enforcement_responses_total", read(&self.0.responses)),
             ("ambit_enforcement_attempts_total", read(&self.0.attempts)),
             ("ambit_enforcement_attempt_microseconds_total", read(&self.0.attempt_us)),

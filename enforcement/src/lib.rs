@@ -19,6 +19,7 @@ mod handle;
 mod options;
 mod outbox;
 mod policy;
+mod range;
 mod records;
 mod schedule;
 mod service;

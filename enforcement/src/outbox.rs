@@ -158,6 +158,17 @@ impl Outbox {
             .map_err(self.failed("read"))
     }
 
+    /// Moves on, or back, to where Kafka can be read.
+    pub fn move_to(&mut self, shard: Shard, next: u64) -> Result<(), Error> {
+        self.connection
+            .execute(
+                "INSERT INTO positions VALUES (?1, ?2) ON CONFLICT (shard) DO UPDATE SET next_offset = ?2",
+                params![shard.to_string(), next.cast_signed()],
+            )
+            .map(|_| ())
+            .map_err(self.failed("written"))
+    }
+
     /// Notes what earlier deliveries came to, as `ambit.responses` tells it, before findings are read again
     /// (INVARIANT Q-2).
     pub fn settle(&mut self, deliveries: &[(DeliveryId, DeliveryState)]) -> Result<(), Error> {

@@ -133,6 +133,8 @@ impl Service {
             clock: Arc::clone(&self.clock),
             wake,
             tell: Arc::clone(&tell),
+            producer: self.producer.clone(),
+            runtime: tokio::runtime::Handle::current(),
         };
         parts.spawn(deliverer.run(stop.clone()));
         parts.spawn(tell_events(Arc::clone(&outbox), self.producer.clone(), tell, stop.clone()));
@@ -153,14 +155,16 @@ impl Service {
 }
 
 /// Reads findings from Kafka and decides. Blocks; lives on a thread of its own.
-struct Taker {
+pub(crate) struct Taker {
     kafka: KafkaOptions,
     policy: Policy,
     outbox: SharedOutbox,
-    handle: Handle,
-    clock: Clock,
+    pub(crate) handle: Handle,
+    pub(crate) clock: Clock,
     wake: Arc<Notify>,
     tell: Arc<Notify>,
+    pub(crate) producer: Producer,
+    pub(crate) runtime: tokio::runtime::Handle,
 }
 
 impl Taker {
@@ -177,11 +181,10 @@ impl Taker {
             Profile::Latency,
             Box::new(owner),
         )?;
+        let mut mine: HashMap<Shard, u64> = HashMap::new();
         while !shutdown.is_cancelled() {
             let batch = consumer.poll(POLL, FINDINGS_MAX)?;
-            for failure in &batch.failures {
-                tracing::error!(shard = ?failure.shard, detail = failure.detail, "findings of a shard cannot be read");
-            }
+            self.heed(&consumer, &mut mine, &batch)?;
             if batch.records.is_empty() {
                 continue;
             }
@@ -198,7 +201,7 @@ impl Taker {
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Outbox> {
+    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

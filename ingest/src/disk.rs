@@ -13,12 +13,15 @@ use tokio_util::sync::CancellationToken;
 const ROOM_BYTES: usize = 4 << 20;
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
-/// `EIO`.
+/// Error numbers of Linux.
 const EIO: i32 = 5;
+const EFBIG: i32 = 27;
+const ENOSPC: i32 = 28;
+const EDQUOT: i32 = 122;
 
 /// What is wrong with the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Disk {
+pub enum Disk {
     /// No room, a quota, a limit of the process.
     Full,
     /// It cannot write or sync: what was written may be lost.
@@ -26,7 +29,7 @@ pub(crate) enum Disk {
 }
 
 /// Whether an error comes from the disk.
-pub(crate) fn of(mut error: &(dyn std::error::Error + 'static)) -> Option<Disk> {
+pub fn of(mut error: &(dyn std::error::Error + 'static)) -> Option<Disk> {
     loop {
         if let Some(found) = error.downcast_ref::<io::Error>() {
             let kind = match found.kind() {
@@ -45,36 +48,48 @@ pub(crate) fn of(mut error: &(dyn std::error::Error + 'static)) -> Option<Disk> 
                 continue;
             }
         }
-        error = error.source()?;
+        match error.source() {
+            Some(source) => error = source,
+            None => return by_text(&error.to_string()),
+        }
+    }
+}
+
+/// Libraries in between make texts of their causes.
+fn by_text(text: &str) -> Option<Disk> {
+    let has = |number: i32| text.contains(&format!("(os error {number})"));
+    // What SQLite says (`SQLITE_FULL`).
+    if [ENOSPC, EDQUOT, EFBIG].into_iter().any(has) || text.contains("database or disk is full") {
+        Some(Disk::Full)
+    } else {
+        has(EIO).then_some(Disk::Failing)
     }
 }
 
 /// What people should do about it.
-pub(crate) const fn advice(disk: Disk) -> &'static str {
+pub const fn advice(disk: Disk) -> &'static str {
     match disk {
         Disk::Full => {
-            "the disk is full: make room, and ingest goes on by itself; nothing is lost, Kafka keeps what is not stored \
-             for as long as its retention says"
+            "the disk is full: make room, and it goes on by itself; nothing is lost, Kafka keeps what is not stored for as \
+             long as its retention says"
         }
         Disk::Failing => {
-            "the disk fails to write (EIO): check it; ingest starts afresh from what is durable, and nothing that was \
-             not synced counts as stored"
+            "the disk fails to write (EIO): check it; it starts afresh from what is durable, and nothing that was not \
+             synced counts as stored"
         }
     }
 }
 
-/// Waits until there is room again. Nothing is consumed meanwhile: shards go to members whose disk has room, if there
+/// Waits until there is room again in all of these directories. Nothing is consumed meanwhile: shards go to members whose disk has room, if there
 /// are any.
-pub(crate) fn wait_for_room(dir: &Path, handle: &Handle, shutdown: &CancellationToken) {
-    while !shutdown.is_cancelled() {
-        match probe(dir) {
-            Err(error) if of(&error) == Some(Disk::Full) => {
-                handle.trouble(format!("{} ({})", advice(Disk::Full), dir.display()));
-                std::thread::sleep(PAUSE);
-            }
-            // Whatever else is wrong is told by those who meet it.
-            _ => return,
-        }
+pub(crate) fn wait_for_room(dirs: &[&Path], handle: &Handle, shutdown: &CancellationToken) {
+    // Whatever else is wrong is told by those who meet it.
+    let full = |dir: &&&Path| probe(dir).is_err_and(|error| of(&error) == Some(Disk::Full));
+    while !shutdown.is_cancelled()
+        && let Some(dir) = dirs.iter().find(full)
+    {
+        handle.trouble(format!("{} ({})", advice(Disk::Full), dir.display()));
+        std::thread::sleep(PAUSE);
     }
 }
 
@@ -85,7 +100,8 @@ fn probe(dir: &Path) -> io::Result<()> {
         file.write_all(&vec![0; ROOM_BYTES])?;
         file.sync_all()
     });
-    fs::remove_file(&path)?;
+    // Where there was no room for a name there is nothing to remove.
+    drop(fs::remove_file(&path));
     written
 }
 
@@ -103,6 +119,9 @@ mod tests {
         assert_eq!(of(&io::Error::from_raw_os_error(EIO)), Some(Disk::Failing));
         let cause = ambit_store::Error::Objects(object_error());
         assert_eq!(of(&crate::Error::Store(cause)), Some(Disk::Full));
+        assert_eq!(of(&io::Error::other("written by hand: gone (os error 28)")), Some(Disk::Full));
+        let sqlite = io::Error::other("database or disk is full");
+        assert_eq!(of(&sqlite), Some(Disk::Full));
         let shard = Shard::new(Topic::Events, 0);
         assert_eq!(of(&crate::Error::RolledBack { shard, signed: 1, stored: 0 }), None);
     }
@@ -115,7 +134,7 @@ mod tests {
     #[test]
     fn room_is_found_where_there_is_some() {
         let dir = tempfile::tempdir().unwrap();
-        wait_for_room(dir.path(), &Handle::default(), &CancellationToken::new());
+        wait_for_room(&[dir.path()], &Handle::default(), &CancellationToken::new());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the probe cleans up");
     }
 }

@@ -68,6 +68,17 @@ pub enum Error {
     /// A thread's disk failed.
     #[error("a file of ingest cannot be written")]
     Io(#[from] std::io::Error),
+    /// A leaf is neither stored nor signed.
+    #[error(
+        "leaf {leaf} of shard {shard} is not in the store and under no signed checkpoint here: restore the ledger's \
+         directory of that shard from a copy; without it the rows that retention deleted cannot be proved"
+    )]
+    LeafGone {
+        /// The shard.
+        shard: Shard,
+        /// The leaf.
+        leaf: u64,
+    },
     /// A stored row cannot be read back.
     #[error("a stored row of shard {shard} cannot be read back: run `ambit verify`")]
     Row {

@@ -8,11 +8,12 @@ use crate::error::Error;
 use crate::handle::Handle;
 use crate::outside::{Board, Outside, Remembered};
 use crate::tiles::{SharedTiles, superseded};
-use ambit_ledger::{CheckpointSigner, LeafHash, Ledger, Origin, TreeVerifier};
+use ambit_ledger::{CheckpointSigner, FsTiles, LeafHash, Ledger, Origin, PublishedTree, TreeVerifier};
 use ambit_schemas::columns::names;
 use ambit_schemas::{Shard, Topic};
 use ambit_store::Store;
 use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use futures::StreamExt;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -55,6 +56,17 @@ impl Ledgers {
         let shards =
             Topic::ALL.into_iter().flat_map(|topic| (0..partitions).map(move |n| Shard::new(topic, n)));
         shards.map(|shard| origin(&self.log_name, shard)).collect()
+    }
+
+    /// How many leaves of each shard are under a signed checkpoint that is kept here.
+    pub fn signed(&self, shards: &[Shard]) -> Result<Vec<(Shard, u64)>, Error> {
+        let size = |shard: Shard| {
+            let (origin, tiles) = (origin(&self.log_name, shard)?, FsTiles::new(self.shard_dir(shard)));
+            let tree = PublishedTree::open(origin, tiles, self.signer.public_key())
+                .map_err(|cause| Error::Ledger { shard, cause })?;
+            Ok((shard, tree.checkpoint().map_or(0, |signed| signed.checkpoint().size.0)))
+        };
+        shards.iter().map(|shard| size(*shard)).collect()
     }
 
     fn open(&self, shard: Shard) -> Result<Ledger<SharedTiles>, Error> {
@@ -253,11 +265,19 @@ fn read_leaves(
         let batch = batch?;
         let unreadable = |row| ambit_schemas::columns::UnreadableRow { row, column: names::LEAF_HASH };
         let hashes = batch.column_by_name(names::LEAF_HASH).and_then(|column| column.as_binary_opt::<i32>());
-        let Some(hashes) = hashes else { return Err(Error::Row { shard, cause: unreadable(0) }) };
+        let indices = batch.column_by_name(names::LEAF_INDEX);
+        let indices = indices.and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let (Some(hashes), Some(indices)) = (hashes, indices) else {
+            return Err(Error::Row { shard, cause: unreadable(0) });
+        };
         let mut leaves = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
             if next == to {
                 break;
+            }
+            // INVARIANT L-1: a row that retention deleted must not be taken for one that never was.
+            if indices.value(row).cast_unsigned() != next {
+                return Err(Error::LeafGone { shard, leaf: next });
             }
             let Ok(bytes) = <[u8; 32]>::try_from(hashes.value(row)) else {
                 return Err(Error::Row { shard, cause: unreadable(row) });
@@ -267,5 +287,78 @@ fn read_leaves(
         }
         take(leaves)?;
     }
-    Ok(())
+    if next < to { Err(Error::LeafGone { shard, leaf: next }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ambit_ledger::leaf_hash;
+    use ambit_schemas::columns::{Row, RowBuilder};
+    use ambit_schemas::record::leaf_bytes;
+    use ambit_schemas::{Record, Timestamp, decode};
+    use ambit_store::{Advance, Position, Retention};
+
+    const SHARD: Shard = Shard::new(Topic::Events, 0);
+    const DAY_US: i64 = 86_400_000_000;
+    const ROWS: u64 = 10;
+
+    async fn store(dir: &std::path::Path) -> Store {
+        let store = Store::open(ambit_store::Options::durable(dir.join("store"))).await.unwrap();
+        let (mut rows, mut bytes) = (RowBuilder::new(16), Vec::new());
+        for offset in 0..ROWS {
+            let value = Some(bytes::Bytes::from(offset.to_string()));
+            let record =
+                Record { shard: SHARD, offset, timestamp_us: DAY_US, key: None, headers: Vec::new(), value };
+            leaf_bytes(&record, &mut bytes);
+            rows.append(Row {
+                record: &record,
+                decoded: decode(&record).as_ref(),
+                leaf_index: offset,
+                leaf_hash: *leaf_hash(&bytes).as_bytes(),
+                recorded_at: Timestamp::from_micros(DAY_US),
+                duplicate: false,
+            });
+        }
+        let mut writer = store.writer();
+        writer.write(&rows.finish().unwrap()).unwrap();
+        let to = Position { next_offset: ROWS, tree_size: ROWS };
+        let advance = Advance { shard: SHARD, from: Position::default(), to };
+        store.commit(writer.finish().unwrap(), &[advance]).await.unwrap();
+        store
+    }
+
+    fn keeper(dir: &std::path::Path, store: &Store) -> Keeper {
+        let signer = Arc::new(CheckpointSigner::from_seed("ambit.test", &[7; 32]).unwrap());
+        let (board, outside) = (Board::default(), Outside::default());
+        let (dir, log_name) = (dir.join("ledger"), "ambit.test".into());
+        let (handle, runtime) = (Handle::default(), runtime::Handle::current());
+        let ledgers = Ledgers { dir, log_name, signer, board, outside };
+        Keeper { ledgers, store: store.clone(), handle, runtime, open: HashMap::new() }
+    }
+
+    fn take(mut keeper: Keeper) -> Result<(), Error> {
+        tokio::task::block_in_place(move || keeper.open(SHARD, ROWS))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn rows_that_are_gone_are_not_skipped_when_a_ledger_catches_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path()).await;
+        let policy = Retention { default_days: 1, ..Retention::default() };
+        let now = Timestamp::from_micros(9 * DAY_US);
+        let retain = async |signed: Vec<(Shard, u64)>| {
+            store.retain(&policy, &signed.into_iter().collect(), now, "test", false).await.unwrap().deleted
+        };
+        let signed = || keeper(dir.path(), &store).ledgers.signed(&[SHARD]).unwrap();
+        assert_eq!(retain(signed()).await, 0, "nothing is signed yet");
+        take(keeper(dir.path(), &store)).unwrap();
+        assert_eq!(signed(), [(SHARD, ROWS)]);
+        // Negative control: without the ledger's directory, what retention deleted cannot be signed again.
+        assert_eq!(retain(vec![(SHARD, 4)]).await, 4);
+        std::fs::remove_dir_all(dir.path().join("ledger")).unwrap();
+        let refused = take(keeper(dir.path(), &store));
+        assert!(matches!(refused, Err(Error::LeafGone { leaf: 0, .. })), "{refused:?}");
+        assert_eq!(signed(), [(SHARD, 0)]);
+    }
 }

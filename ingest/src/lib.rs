@@ -17,7 +17,7 @@
 
 mod committer;
 mod dedupe;
-mod disk;
+pub mod disk;
 mod error;
 mod failpoint;
 mod handle;

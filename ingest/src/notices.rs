@@ -4,33 +4,16 @@
 use crate::error::Error;
 use ambit_bus::Producer;
 use ambit_schemas::event::Notice;
-use ambit_schemas::id::{EventId, EventSource, TenantId};
+use ambit_schemas::notice::notice;
 use ambit_schemas::{Body, Event, Shard, Timestamp, encode};
 use std::ops::Range;
 use tokio::runtime;
 
 /// Who says so.
 pub(crate) const SOURCE: &str = "ambit/ingest";
-/// Whose notices are: those of the installation, not of one tenant.
-const TENANT: &str = "default";
-
 /// A notice as an event.
 pub(crate) fn event(source: &str, id: &str, now: Timestamp, body: Body) -> Result<Event, Error> {
-    let invalid = |_| Error::Ended("a notice cannot be written");
-    Ok(Event {
-        id: EventId::try_from(id).map_err(invalid)?,
-        source: EventSource::try_from(source).map_err(invalid)?,
-        time: now,
-        tenant: TenantId::try_from(TENANT).map_err(invalid)?,
-        agent: None,
-        task: None,
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body,
-    })
+    notice(source, id, now, body).map_err(|_| Error::Ended("a notice cannot be written"))
 }
 
 /// Offsets of a shard that Kafka did not give (INVARIANT L-4).

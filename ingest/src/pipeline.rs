@@ -125,8 +125,12 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Commits when it is time to, or when enough has been collected.
+    /// Commits when it is time to, or when enough has been collected. A thread that failed is noticed here too, when
+    /// nothing comes that would be sent to it.
     pub(crate) fn flush_when_due(&mut self) -> Result<(), Error> {
+        if self.threads.iter().any(JoinHandle::is_finished) {
+            return Err(Error::Ended("a thread of ingest"));
+        }
         let every = Duration::from_millis(self.options.commit_every_ms);
         let due = self.since.is_some_and(|since| since.elapsed() >= every);
         if due || self.rows >= self.options.commit_rows || self.bytes >= self.options.commit_bytes {

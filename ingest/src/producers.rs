@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::notices::{SOURCE, event};
 use crate::recent::Recent;
 use ambit_schemas::event::Notice;
-use ambit_schemas::{Body, Event, Record, Shard, Timestamp};
+use ambit_schemas::{Body, Event, Record, Shard, Timestamp, Topic};
 use sha2::{Digest, Sha256};
 
 /// The header with an event's number.
@@ -66,8 +66,9 @@ impl Producers {
         now: Timestamp,
     ) -> Result<Vec<Noticed>, Error> {
         let mut noticed = Vec::new();
-        // What Ambit says of others is not checked itself: a notice never leads to another.
-        if read.source.as_str() == SOURCE {
+        // What Ambit says itself is not checked: a notice never leads to another, and a finding has the time of what it is
+        // about.
+        if record.shard.topic != Topic::Events || read.source.as_str() == SOURCE {
             return Ok(noticed);
         }
         if let Some((producer, sequence)) = numbered(record, read.source.as_str()) {
@@ -140,7 +141,7 @@ fn skewed(record: &Record, read: &Event, skew_us: i64, now: Timestamp) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ambit_schemas::{Topic, decode};
+    use ambit_schemas::decode;
     use bytes::Bytes;
 
     const MINUTE: i64 = 60_000_000;

@@ -49,7 +49,7 @@ impl Service {
     pub fn run(self, runtime: &runtime::Handle, shutdown: &CancellationToken) -> Result<(), Error> {
         self.handle.begin();
         if self.handle.is_full() {
-            disk::wait_for_room(&self.ledgers.dir, &self.handle, shutdown);
+            disk::wait_for_room(&[&self.ledgers.dir, self.store.path()], &self.handle, shutdown);
         }
         let pipeline = Pipeline::start(
             &self.options,

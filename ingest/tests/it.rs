@@ -352,8 +352,9 @@ async fn proofs_survive_compaction_and_retention_is_told_from_loss() {
         released: None,
     };
     fixture.store.place_hold(hold).await.unwrap();
+    let signed = fixture.ledgers.signed(&[SHARD]).unwrap().into_iter().collect();
     let policy = ambit_store::Retention { default_days: 1, ..ambit_store::Retention::default() };
-    let done = fixture.store.retain(&policy, now, "test", false).await.unwrap();
+    let done = fixture.store.retain(&policy, &signed, now, "test", false).await.unwrap();
     assert_eq!((done.deleted, done.held), (ROWS - 1, 1));
     let report = fixture.verify().await;
     assert_eq!((report.fault.as_ref(), report.rows, report.retired), (None, 1, ROWS - 1));

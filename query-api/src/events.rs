@@ -4,11 +4,9 @@ use crate::cursor::{Place, sort};
 use crate::engine::{Engine, Span, is};
 use crate::error::Error;
 use crate::rows::rows;
-use crate::views::{DeadLetterView, EventView, Page, reference};
-use ambit_schemas::columns::{DEAD_LETTER, names};
-use ambit_schemas::{Shard, Timestamp, Topic};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use crate::views::{EventView, Page};
+use ambit_schemas::columns::names;
+use ambit_schemas::{Shard, Topic};
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{Expr, ident, lit};
 
@@ -18,9 +16,6 @@ pub const LIMIT_MAX: u32 = 500;
 pub const LIMIT_DEFAULT: u32 = 50;
 /// Longest text that is searched for, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1_024;
-/// Bytes of a dead letter that are shown.
-const DEAD_LETTER_BYTES: usize = 4_096;
-
 /// The order of a page.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
@@ -162,52 +157,6 @@ impl Engine {
         let row =
             row.ok_or_else(|| Error::NotFound(format!("there is no event at {shard}, offset {offset}")))?;
         Ok((EventView::of(&row)?.0, row.record()?))
-    }
-
-    /// A page of dead letters, newest first.
-    pub async fn dead_letters(
-        &self,
-        limit: u32,
-        cursor: Option<&str>,
-    ) -> Result<Page<DeadLetterView>, Error> {
-        if limit == 0 || limit > LIMIT_MAX {
-            return Err(Error::Bad(format!("`limit` must be from 1 to {LIMIT_MAX}, got {limit}")));
-        }
-        let mut frame = self.frame(Span::default()).await?.filter(is(names::KIND, DEAD_LETTER))?;
-        if let Some(cursor) = cursor {
-            frame = frame.filter(Place::decode(cursor)?.after(true))?;
-        }
-        let frame = frame.sort(sort(true))?.limit(0, Some(limit as usize + 1))?;
-        let batches = self.run(frame).await?;
-        let mut found = Vec::new();
-        for row in rows(&batches) {
-            let stored = row.record()?;
-            let record = &stored.record;
-            let at = row.time(crate::engine::AT).unwrap_or_default();
-            let place = Place { at, shard: record.shard, offset: record.offset };
-            let value = record.value.as_deref().unwrap_or_default();
-            let shown = value.get(..value.len().min(DEAD_LETTER_BYTES)).unwrap_or_default();
-            let text = row.text(names::REASON).unwrap_or_default();
-            let (reason, detail) =
-                text.split_once(": ").map_or((text.as_str(), None), |(code, rest)| (code, Some(rest)));
-            let view = DeadLetterView {
-                reference: reference(place),
-                shard: record.shard.to_string(),
-                offset: record.offset,
-                broker_time: Timestamp::from_micros(record.timestamp_us).to_string(),
-                recorded_at: stored.recorded_at.to_string(),
-                reason: reason.to_owned(),
-                detail: detail.map(str::to_owned),
-                size: value.len(),
-                raw_base64: BASE64.encode(shown),
-                truncated: value.len() > DEAD_LETTER_BYTES,
-            };
-            found.push((view, place));
-        }
-        let more = found.len() > limit as usize;
-        found.truncate(limit as usize);
-        let next_cursor = found.last().filter(|_| more).map(|(_, place)| place.encode());
-        Ok(Page { items: found.into_iter().map(|(view, _)| view).collect(), next_cursor, incomplete: None })
     }
 }
 

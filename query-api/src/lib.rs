@@ -6,6 +6,7 @@
 mod agents;
 mod chain;
 mod cursor;
+mod dead_letters;
 mod engine;
 mod error;
 mod events;
@@ -26,4 +27,4 @@ pub use options::Options;
 pub use overview::{CheckpointView, Ledgers};
 pub use proof::{ConsistencyView, ProofView};
 pub use service::{Service, Sources};
-pub use views::{EventView, Page};
+pub use views::{DeadLetterView, EventView, Page};

@@ -124,8 +124,9 @@ pub(crate) fn summary(event: &Event) -> String {
             let name = record.record_type.as_deref().unwrap_or("a record");
             format!("{} recorded {} ({})", cut(&record.format), cut(name), cut(&record.reason))
         }
-        Body::GapDetected(notice) | Body::ClockSkewed(notice) | Body::IntegrityBroken(notice) => {
-            cut(&notice.text)
-        }
+        Body::GapDetected(notice)
+        | Body::ClockSkewed(notice)
+        | Body::IntegrityBroken(notice)
+        | Body::DeadLetterRedriven(notice) => cut(&notice.text),
     }
 }

@@ -294,6 +294,7 @@ body_table! {
     ClockSkewed: notice;
     SourceRecorded: source_record;
     IntegrityBroken: notice;
+    DeadLetterRedriven: notice;
 }
 
 /// An event that cannot be written, because it would not be read back.

@@ -203,6 +203,8 @@ bodies! {
     SourceRecorded(Box<SourceRecord>) => SourceRecorded;
     /// Stored bytes are wrong.
     IntegrityBroken(Notice) => IntegrityBroken;
+    /// A dead letter was sent again.
+    DeadLetterRedriven(Notice) => DeadLetterRedriven;
 }
 
 /// What a call does to the world (OCSF API Activity 6003, with execution told apart).
@@ -460,6 +462,12 @@ pub struct Notice {
     /// How far the clock is ahead of Kafka's time, in milliseconds; negative when it is behind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skew_ms: Option<i64>,
+    /// Who did it, when somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Where a dead letter stands now that it was sent again: `topic:partition:offset`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_as: Option<String>,
     /// What happened, for people.
     pub text: String,
 }

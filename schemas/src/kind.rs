@@ -119,6 +119,8 @@ kinds! {
     SourceRecorded = "source.recorded";
     /// Stored bytes do not agree with the ledger.
     IntegrityBroken = "notice.integrity";
+    /// A dead letter was sent again, corrected.
+    DeadLetterRedriven = "notice.redriven";
 }
 
 /// Why a CloudEvents `type` is not one of ours.

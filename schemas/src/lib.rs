@@ -12,6 +12,7 @@ pub mod id;
 pub mod intake;
 pub mod kind;
 pub mod limits;
+pub mod notice;
 pub mod record;
 pub mod redact;
 pub mod response;

@@ -227,6 +227,8 @@ fn notice() -> Notice {
         source: None,
         missing: None,
         skew_ms: None,
+        author: None,
+        sent_as: None,
         text: "offsets 5 to 8 are no longer in Kafka".into(),
     }
 }
@@ -365,6 +367,11 @@ fn body(kind: Kind) -> Body {
         Kind::SourceRecorded => Body::SourceRecorded(source_record()),
         Kind::ClockSkewed => Body::ClockSkewed(notice()),
         Kind::IntegrityBroken => Body::IntegrityBroken(notice()),
+        Kind::DeadLetterRedriven => Body::DeadLetterRedriven(Notice {
+            author: Some("emma".into()),
+            sent_as: Some("ambit.events:1:40".into()),
+            ..notice()
+        }),
     }
 }
 

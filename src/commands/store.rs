@@ -4,6 +4,7 @@ use crate::cli::{HoldCommand, PlaceHoldArgs, StoreCommand};
 use crate::config::Config;
 use crate::output::{print, print_error};
 use crate::roles::parts::Parts;
+use crate::roles::up::shards;
 use crate::simulate::now;
 use ambit_schemas::Timestamp;
 use ambit_store::{Cover, Hold, Release, Store, fsck};
@@ -39,7 +40,8 @@ pub async fn run(config: &Config, command: &StoreCommand) -> anyhow::Result<Exit
             if policy.default_days == 0 && policy.tenants.is_empty() {
                 bail!("`[store.retention]` keeps everything forever: set `default_days` or `tenants` first");
             }
-            let done = store.retain(policy, now(), author, *dry_run).await?;
+            let signed = Parts { config }.ledgers()?.signed(&shards(config))?.into_iter().collect();
+            let done = store.retain(policy, &signed, now(), author, *dry_run).await?;
             print(&serde_json::to_string_pretty(&done)?);
         }
         StoreCommand::Hold(command) => hold(&store, command).await?,

@@ -5,11 +5,14 @@
 //! same findings with the same ids (INVARIANT A-1). A snapshot is written only once all findings of the events it
 //! covers are durable in Kafka, so none can be lost.
 
+mod recover;
+
+use self::recover::Alarms;
 use crate::roles::intake::Intake;
 use crate::roles::snapshots::{SnapshotWriter, Snapshots, settle};
 use ambit_analytics::{Analyzer, Options, Prepared, finding_event};
 use ambit_bus::{Pending, Producer, Profile, ShardConsumer, ShardOwner, StartAt};
-use ambit_schemas::{Record, Shard, Topic, encode};
+use ambit_schemas::{Record, Shard, Timestamp, Topic, encode};
 use ambit_store::Store;
 use anyhow::Context;
 use futures::StreamExt;
@@ -40,6 +43,10 @@ pub struct Counters {
     pub findings: AtomicU64,
     /// Snapshots written.
     pub snapshots: AtomicU64,
+    /// Events that were not judged, because neither Kafka nor the store has them.
+    pub unjudged: AtomicU64,
+    /// What people should know.
+    pub alarms: Alarms,
 }
 
 /// What the loop needs. A cheap clone.
@@ -59,6 +66,8 @@ pub struct Analyze {
     pub snapshot_every: Duration,
     /// What was done.
     pub counters: Arc<Counters>,
+    /// The machine's clock, for notices. Judgement has none (INVARIANT A-2).
+    pub clock: fn() -> Timestamp,
 }
 
 /// States and the findings that are on their way, shared with the consumer's callbacks.
@@ -120,12 +129,13 @@ impl Analyze {
         let (mut last_snapshot, mut due) = (Instant::now(), Vec::new());
         while !shutdown.is_cancelled() {
             let batch = consumer.poll(POLL, RECORDS_MAX).context("the analyzer cannot read events")?;
-            for failure in &batch.failures {
-                tracing::error!(shard = ?failure.shard, detail = failure.detail, "events of a shard cannot be read");
-            }
+            owner.heed(&consumer, &batch.failures)?;
             let prepared = intake.prepare(&batch.records);
             let mut work = owner.work();
             for (record, prepared) in batch.records.iter().zip(&prepared) {
+                if work.states.get(&record.shard).is_some_and(|state| record.offset > state.next_offset()) {
+                    owner.recover(&consumer, record.shard, &mut work)?;
+                }
                 owner.analyze.judge(record, prepared.as_ref(), &mut work)?;
             }
             if work.pending.len() > PENDING_MAX {
@@ -206,6 +216,12 @@ impl Owner {
         });
         if let Err(error) = replayed {
             tracing::warn!(%shard, "the state is not rebuilt from the store, but from Kafka: {error:#}");
+            self.analyze.counters.alarms.raise(
+                shard,
+                format!(
+                    "{shard} is judged afresh from what Kafka has, the store could not be read: {error:#}"
+                ),
+            );
             return Analyzer::new(shard, Arc::clone(&self.analyze.options));
         }
         analyzer
@@ -238,5 +254,6 @@ impl ShardOwner for Owner {
             );
         }
         work.states.retain(|shard, _| !shards.contains(shard));
+        self.analyze.counters.alarms.let_go(shards);
     }
 }

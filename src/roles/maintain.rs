@@ -2,6 +2,7 @@
 //! reading for damage once a day. Each pass reads the durable state and does what is due.
 
 use crate::simulate::now;
+use ambit_schemas::Shard;
 use ambit_store::{Maintenance, Store, fsck};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -50,6 +51,10 @@ pub struct Maintain {
     pub store: Store,
     /// Where it is, for the reading that trusts nothing.
     pub location: ambit_store::Options,
+    /// What is signed, and so may go.
+    pub ledgers: ambit_ingest::Ledgers,
+    /// All shards.
+    pub shards: Vec<Shard>,
     /// How.
     pub options: Maintenance,
     /// What it tells.
@@ -106,7 +111,9 @@ impl Maintain {
 
     async fn sweep(&self) -> anyhow::Result<()> {
         if self.options.retention != ambit_store::Retention::default() {
-            let done = self.store.retain(&self.options.retention, now(), AUTHOR, false).await?;
+            // A ledger that is behind for as long as rows are kept is in trouble, and must still be able to catch up.
+            let signed = self.ledgers.signed(&self.shards)?.into_iter().collect();
+            let done = self.store.retain(&self.options.retention, &signed, now(), AUTHOR, false).await?;
             self.counters.deleted_rows.fetch_add(done.deleted, Ordering::Relaxed);
             self.counters.held_rows.store(done.held, Ordering::Relaxed);
             if done.deleted > 0 {

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::keys;
 use crate::roles::analyze::{Analyze, Counters};
 use crate::roles::snapshots::Snapshots;
+use crate::simulate::now;
 use ambit_analytics::FingerprintSecret;
 use ambit_bus::{Linger, Producer};
 use ambit_ingest::Ledgers;
@@ -107,6 +108,7 @@ impl Parts<'_> {
             snapshots: Snapshots::open(self.config.analyzer_dir())?,
             snapshot_every: Duration::from_secs(self.config.analyzer.snapshot_every_seconds.max(1)),
             counters,
+            clock: now,
         })
     }
 }

@@ -76,8 +76,9 @@ impl Process {
         let handles = Handles { tasks: supervisor.states(), ..Handles::default() };
         let watched = shutdown.clone();
         // Signals are watched to the very end, so that a second one is heard while stages stop.
-        supervisor
-            .spawn(Stage::Foundation, "signals", OnError::Stop, move |_| signals::watch(watched.clone()));
+        supervisor.spawn(Stage::Foundation, "signals", OnError::Stop, move |stopped| {
+            signals::watch(watched.clone(), stopped)
+        });
         Self { config, supervisor, shutdown, handles }
     }
 
@@ -162,6 +163,7 @@ impl Process {
         self.tell_of_checkpoints(&ledgers)?;
         let store = self.store().await?;
         self.start_scrubber(&store, &ledgers)?;
+        self.start_maintain(&ledgers).await?;
         let service = ambit_ingest::Service {
             options: self.config.ingest.clone(),
             kafka: self.config.kafka.clone(),
@@ -176,16 +178,18 @@ impl Process {
             let (service, runtime) = (service.clone(), runtime.clone());
             on_thread("ingest", move || Ok(service.run(&runtime, &shutdown)?))
         });
-        self.start_maintain().await
+        Ok(())
     }
 
-    async fn start_maintain(&mut self) -> anyhow::Result<()> {
+    async fn start_maintain(&mut self, ledgers: &ambit_ingest::Ledgers) -> anyhow::Result<()> {
         if !self.config.store.enabled {
             return Ok(());
         }
         let maintain = Maintain {
             store: self.store().await?,
             location: Parts { config: &self.config }.store_options(),
+            ledgers: ledgers.clone(),
+            shards: shards(&self.config),
             options: self.config.store.clone(),
             counters: Arc::clone(&self.handles.maintain),
         };
@@ -341,6 +345,7 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
         ("ambit_analyzer_skipped_total", &analyze.skipped),
         ("ambit_analyzer_findings_total", &analyze.findings),
         ("ambit_analyzer_snapshots_total", &analyze.snapshots),
+        ("ambit_analyzer_unjudged_total", &analyze.unjudged),
         ("ambit_gateway_accepted_total", &gateway.accepted),
         ("ambit_gateway_refused_total", &gateway.refused),
         ("ambit_gateway_redacted_total", &gateway.redacted),
@@ -365,6 +370,9 @@ fn troubles(handles: &Handles) -> Vec<(String, String)> {
     }
     if let Some(sentence) = handles.ingest.integrity() {
         all.push(("integrity".to_owned(), sentence));
+    }
+    if let Some(sentence) = handles.analyze.alarms.now() {
+        all.push(("analyzer".to_owned(), sentence));
     }
     if let Some(sentence) = handles.enforcement.trouble_now() {
         all.push(("enforcement".to_owned(), sentence));

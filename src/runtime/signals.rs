@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 /// Exit code after a second signal: 128 + SIGINT, as shells have it.
 const EXIT_INTERRUPTED: i32 = 130;
 
-/// Waits for the first signal, cancels `shutdown`, then ends the process at the second.
-pub async fn watch(shutdown: CancellationToken) -> anyhow::Result<()> {
+/// Waits for the first signal and cancels `shutdown`; then ends the process at the second, unless everything else has
+/// stopped before (`stopped`).
+pub async fn watch(shutdown: CancellationToken, stopped: CancellationToken) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     tokio::select! {
@@ -21,6 +22,7 @@ pub async fn watch(shutdown: CancellationToken) -> anyhow::Result<()> {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        () = stopped.cancelled() => return Ok(()),
     }
     tracing::warn!("stopped at once by a second signal; nothing durable is lost, the next start recovers");
     std::process::exit(EXIT_INTERRUPTED)

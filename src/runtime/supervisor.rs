@@ -228,6 +228,10 @@ where
         if on_error == OnError::Stop || token.is_cancelled() {
             return Err(error);
         }
+        let error = match ambit_ingest::disk::of(error.as_ref()) {
+            Some(disk) => error.context(ambit_ingest::disk::advice(disk)),
+            None => error,
+        };
         failures = if began.elapsed() > RESTART_PAUSE_RESET { 1 } else { failures.saturating_add(1) };
         let pause = RESTART_PAUSE_MIN.saturating_mul(1 << failures.min(8)).min(RESTART_PAUSE_MAX);
         tracing::error!(

@@ -42,7 +42,7 @@ pub use fsck::{Checked, Fault, fsck};
 pub use hold::{Cover, Hold, Release};
 pub use maintenance::Maintenance;
 pub use open_file::{OpenFile, Rows};
-pub use retention::{Retained, Retention};
+pub use retention::{Retained, Retention, Signed};
 pub use retired::{Ranges, Retired, Run};
 pub use s3::S3;
 pub use snapshot::{FileEntry, Snapshot};

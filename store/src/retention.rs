@@ -3,7 +3,8 @@
 //! The table is `appendOnly`, so that no Delta writer deletes from it by mistake. To delete on purpose, retention opens
 //! the table in one commit and, in the next, deletes and closes it again; both commits say who and why. Appends go on
 //! between and after. What was deleted is written down before (`_ambit/retired-*.json`): for each shard the leaves that
-//! are gone, so that a verifier can tell what was let go from what was taken away.
+//! are gone, so that a verifier can tell what was let go from what was taken away. Only rows go whose leaves are under a
+//! signed checkpoint: of others nothing would be left that says they were there.
 
 use crate::commit::milliseconds;
 use crate::compact::{Sorter, remove};
@@ -17,8 +18,8 @@ use crate::rows::{Reader, conform, damaged, without};
 use crate::scan::unreadable;
 use crate::snapshot::FileEntry;
 use crate::store::Store;
-use ambit_schemas::Timestamp;
 use ambit_schemas::columns::{PARTITION_COLUMN, names};
+use ambit_schemas::{Shard, Timestamp};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::{filter_record_batch, not};
 use arrow::datatypes::{Int32Type, Int64Type, SchemaRef, TimestampMicrosecondType};
@@ -62,6 +63,22 @@ impl Retention {
     }
 }
 
+/// How many leaves of each shard are under a signed checkpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Signed(HashMap<String, u64>);
+
+impl FromIterator<(Shard, u64)> for Signed {
+    fn from_iter<T: IntoIterator<Item = (Shard, u64)>>(shards: T) -> Self {
+        Self(shards.into_iter().map(|(shard, size)| (shard.to_string(), size)).collect())
+    }
+}
+
+impl Signed {
+    fn holds(&self, shard: &str, leaf: u64) -> bool {
+        self.0.get(shard).is_some_and(|size| leaf < *size)
+    }
+}
+
 /// What retention did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Retained {
@@ -69,6 +86,8 @@ pub struct Retained {
     pub deleted: u64,
     /// Rows whose time is over, but which a hold covers.
     pub held: u64,
+    /// Rows whose time is over, but whose leaves no checkpoint covers yet.
+    pub unsigned: u64,
     /// Files that are gone as a whole.
     pub files_removed: usize,
     /// Files that were written again without some of their rows.
@@ -83,8 +102,17 @@ struct Verdict {
     tenants: BTreeMap<String, u64>,
     deleted: u64,
     held: u64,
+    unsigned: u64,
     /// What stays of it.
     rest: Option<Sorter>,
+}
+
+/// By what a file is judged.
+struct Rules {
+    policy: Retention,
+    signed: Signed,
+    holds: Holds,
+    today: i32,
 }
 
 /// What one commit of retention changes.
@@ -98,10 +126,11 @@ struct Step<'a> {
 }
 
 impl Store {
-    /// Deletes rows whose time is over and which no hold covers; with `dry_run` only counts them.
+    /// Deletes rows whose time is over, whose leaves are signed and which no hold covers; with `dry_run` only counts them.
     pub async fn retain(
         &self,
         policy: &Retention,
+        signed: &Signed,
         now: Timestamp,
         author: &str,
         dry_run: bool,
@@ -118,11 +147,9 @@ impl Store {
                 let metadata = self.newest().await?.snapshot().map_err(log_error)?.metadata().clone();
                 let holds: Holds = self.document(&metadata).await?;
                 let (entry, policy, layout) = (entry.clone(), policy.clone(), Arc::clone(&layout));
-                let of = entry.clone();
-                let (rules, today, reader) = (policy.clone(), now.day(), self.reader());
-                let judged =
-                    tokio::task::spawn_blocking(move || judge(&reader, &of, &rules, &holds, today, &layout))
-                        .await;
+                let (of, reader) = (entry.clone(), self.reader());
+                let rules = Rules { policy: policy.clone(), signed: signed.clone(), holds, today: now.day() };
+                let judged = tokio::task::spawn_blocking(move || judge(&reader, &of, &rules, &layout)).await;
                 let mut verdict = judged.map_err(|_| Error::Cancelled)??;
                 if verdict.deleted > 0 && !dry_run {
                     let rest = self.write_rest(&entry, verdict.rest.take()).await?;
@@ -138,6 +165,7 @@ impl Store {
                 }
                 done.deleted += verdict.deleted;
                 done.held += verdict.held;
+                done.unsigned += verdict.unsigned;
                 for (tenant, rows) in verdict.tenants {
                     *done.tenants.entry(tenant).or_default() += rows;
                 }
@@ -234,20 +262,13 @@ fn run_of(step: &Step<'_>) -> Run {
 }
 
 /// Looks at every row of a file.
-fn judge(
-    reader: &Reader,
-    entry: &FileEntry,
-    policy: &Retention,
-    holds: &Holds,
-    today: i32,
-    layout: &SchemaRef,
-) -> Result<Verdict, Error> {
-    let mut verdict =
-        Verdict { retired: BTreeMap::new(), tenants: BTreeMap::new(), deleted: 0, held: 0, rest: None };
+fn judge(reader: &Reader, entry: &FileEntry, rules: &Rules, layout: &SchemaRef) -> Result<Verdict, Error> {
+    let (retired, tenants) = (BTreeMap::new(), BTreeMap::new());
+    let mut verdict = Verdict { retired, tenants, deleted: 0, held: 0, unsigned: 0, rest: None };
     let mut rest = Sorter::new(layout)?;
     for batch in reader.open_checked(entry)?.reader {
         let batch = conform(&batch.map_err(|cause| unreadable(&entry.path, &cause))?, layout, &entry.path)?;
-        let expired = expired(&batch, entry, policy, holds, today, &mut verdict)?;
+        let expired = expired(&batch, entry, rules, &mut verdict)?;
         let kept = filter_record_batch(&batch, &not(&expired)?)?;
         if kept.num_rows() > 0 {
             rest.add(kept)?;
@@ -263,9 +284,7 @@ fn judge(
 fn expired(
     batch: &RecordBatch,
     entry: &FileEntry,
-    policy: &Retention,
-    holds: &Holds,
-    today: i32,
+    rules: &Rules,
     verdict: &mut Verdict,
 ) -> Result<BooleanArray, Error> {
     let lacks = |name: &str| damaged(&entry.path, format!("it lacks column `{name}`"));
@@ -288,24 +307,27 @@ fn expired(
     let mut expired = Vec::with_capacity(batch.num_rows());
     for row in 0..batch.num_rows() {
         let tenant = value(tenants, row);
-        if !policy.is_over(tenant.as_deref(), entry.day, today) {
+        if !rules.policy.is_over(tenant.as_deref(), entry.day, rules.today) {
             expired.push(false);
             continue;
         }
         let (agent, root_task) = (value(agents, row), value(roots, row));
-        let held = holds.cover(Held {
+        let held = rules.holds.cover(Held {
             tenant: tenant.as_deref(),
             agent: agent.as_deref(),
             root_task: root_task.as_deref(),
             recorded_at: recorded.value(row),
         });
-        expired.push(!held);
-        if held {
-            verdict.held += 1;
+        let (shard, leaf) =
+            (format!("{}/{}", topics.value(row), partitions.value(row)), leaves.value(row).cast_unsigned());
+        let signed = rules.signed.holds(&shard, leaf);
+        expired.push(!held && signed);
+        verdict.held += u64::from(held);
+        verdict.unsigned += u64::from(!held && !signed);
+        if held || !signed {
             continue;
         }
-        let shard = format!("{}/{}", topics.value(row), partitions.value(row));
-        verdict.retired.entry(shard).or_default().push(leaves.value(row).cast_unsigned());
+        verdict.retired.entry(shard).or_default().push(leaf);
         *verdict.tenants.entry(tenant.unwrap_or_else(|| "-".into())).or_default() += 1;
         verdict.deleted += 1;
     }

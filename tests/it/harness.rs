@@ -27,10 +27,26 @@ pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// Copies a folder with all that is in it.
+pub fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 /// A running `ambit up` against a broker, with data and configuration of its own.
 pub struct Ambit {
     pub dir: PathBuf,
-    bootstrap: String,
+    pub bootstrap: String,
+    /// Where the program is to die, stop or fail (`ingest/src/failpoint.rs`).
+    pub failpoints: String,
     child: Option<Child>,
     url: String,
 }
@@ -38,6 +54,13 @@ pub struct Ambit {
 impl Ambit {
     /// Writes the configuration and starts it. `extra` is appended to the configuration.
     pub async fn start(broker: &TestBroker, dir: &Path, extra: &str) -> Self {
+        let mut ambit = Self::configure(broker, dir, extra);
+        ambit.restart().await;
+        ambit
+    }
+
+    /// Writes the configuration.
+    pub fn configure(broker: &TestBroker, dir: &Path, extra: &str) -> Self {
         let mut config = String::new();
         writeln!(
             config,
@@ -49,10 +72,13 @@ impl Ambit {
         writeln!(config, "[ingest]\ncommit_every_ms = 200\n[analyzer]\nsnapshot_every_seconds = 1\n{extra}")
             .unwrap();
         std::fs::write(dir.join("ambit.toml"), config).unwrap();
-        let mut ambit =
-            Self { dir: dir.to_owned(), bootstrap: broker.bootstrap(), child: None, url: String::new() };
-        ambit.restart().await;
-        ambit
+        Self {
+            dir: dir.to_owned(),
+            bootstrap: broker.bootstrap(),
+            failpoints: String::new(),
+            child: None,
+            url: String::new(),
+        }
     }
 
     /// The program with this installation's configuration.
@@ -65,19 +91,7 @@ impl Ambit {
 
     /// Starts it again, if need be after killing it as a power cut would.
     pub async fn restart(&mut self) {
-        self.kill();
-        let url_file = self.dir.join("url");
-        drop(std::fs::remove_file(&url_file));
-        let log = std::fs::File::options().create(true).append(true).open(self.dir.join("log")).unwrap();
-        let child = self
-            .command()
-            .arg("up")
-            .arg("--url-file")
-            .arg(&url_file)
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn();
-        self.child = Some(child.unwrap());
+        let url_file = self.spawn();
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Ok(url) = std::fs::read_to_string(&url_file)
@@ -89,6 +103,56 @@ impl Ambit {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none() && Instant::now() < deadline, "ambit did not start: {}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Starts it again and does not wait until it answers. Returns where it will write its URL.
+    pub fn spawn(&mut self) -> PathBuf {
+        self.kill();
+        let url_file = self.dir.join("url");
+        drop(std::fs::remove_file(&url_file));
+        let log = std::fs::File::options().create(true).append(true).open(self.dir.join("log")).unwrap();
+        let child = self
+            .command()
+            .env("FAILPOINTS", &self.failpoints)
+            .arg("up")
+            .arg("--url-file")
+            .arg(&url_file)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        self.child = Some(child.unwrap());
+        url_file
+    }
+
+    /// The most memory that it ever had, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let pid = self.child.as_ref().unwrap().id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
+    }
+
+    /// What is wrong, as `/readyz` tells it; empty when nothing is.
+    pub async fn troubles(&self) -> String {
+        self.try_get("/readyz").await.err().unwrap_or_default()
+    }
+
+    /// Waits until `/readyz` tells of something in these words.
+    pub async fn wait_for_trouble(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let troubles = self.troubles().await;
+            if troubles.contains(words) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "`{words}` is not in: {troubles}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

@@ -1,24 +1,11 @@
 //! The ledger against those who change or roll back what was recorded, with the program as a user starts it.
 
-use crate::harness::{Ambit, said};
+use crate::harness::{Ambit, copy_dir, said};
 use ambit_bus::testing::TestBroker;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
 
 fn verify(ambit: &Ambit, args: &[&str]) -> Output {
     ambit.command().arg("verify").args(args).output().unwrap()

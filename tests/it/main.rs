@@ -15,11 +15,18 @@
 )]
 
 mod crashes;
+mod dead_letters;
+mod disk;
+mod gaps;
+mod group;
 mod harness;
 mod hostile;
 mod ledger;
 mod mistakes;
+mod notices;
+mod oracle;
 mod pipeline;
+mod points;
 mod recorded;
 mod sources;
 mod tidy;

@@ -153,6 +153,31 @@ fn every_rule_has_a_page() {
 }
 
 #[test]
+fn every_fault_has_its_test_and_every_such_test_its_fault() {
+    let page = read("docs/faults.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| #"));
+    let named: BTreeSet<String> = rows
+        .filter_map(|row| row.split('|').nth(4))
+        .flat_map(|tests| tests.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    assert!(named.len() > 30, "docs/faults.md names {named:?}");
+    let paths = tracked().into_iter().filter(|path| is_code(path));
+    let code: String = paths.map(read).collect();
+    for test in &named {
+        assert!(code.contains(&format!("fn {test}(")), "docs/faults.md names `{test}`, which is not there");
+    }
+    for test in
+        code.split("fn faults_").skip(1).filter_map(|rest| rest.split_once("() {")).map(|(name, _)| name)
+    {
+        let is_name = test.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+        assert!(
+            !is_name || named.contains(&format!("faults_{test}")),
+            "docs/faults.md lacks `faults_{test}`"
+        );
+    }
+}
+
+#[test]
 fn folders_stand_in_the_architecture() {
     let map = read("ARCHITECTURE.md");
     let folders: BTreeSet<String> = tracked()

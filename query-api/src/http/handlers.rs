@@ -4,7 +4,7 @@ use crate::agents::{AgentDetail, AgentView};
 use crate::chain::ChainView;
 use crate::error::Error;
 use crate::events::parse_reference;
-use crate::http::params::{PageParams, SearchParams};
+use crate::http::params::{DeadLetterParams, SearchParams};
 use crate::http::problem::Problem;
 use crate::overview::{CheckpointView, OverviewView, checkpoints as read_checkpoints};
 use crate::proof::{ProofView, prove};
@@ -114,13 +114,13 @@ pub(crate) async fn agent(State(app): App, Path(uid): Path<String>) -> Answer<Ag
 }
 
 /// Records that are no events, newest first.
-#[utoipa::path(get, path = "/api/v1/dead-letters", params(PageParams), responses((status = 200, body = Page<DeadLetterView>)), security(("bearer" = [])))]
+#[utoipa::path(get, path = "/api/v1/dead-letters", params(DeadLetterParams), responses((status = 200, body = Page<DeadLetterView>)), security(("bearer" = [])))]
 pub(crate) async fn dead_letters(
     State(app): App,
-    params: Result<Query<PageParams>, QueryRejection>,
+    params: Result<Query<DeadLetterParams>, QueryRejection>,
 ) -> Answer<Page<DeadLetterView>> {
     let params = query(params)?;
-    Ok(Json(app.engine.dead_letters(params.limit(), params.cursor()).await?))
+    Ok(Json(app.engine.dead_letters(params.limit(), params.cursor(), params.reason.as_deref()).await?))
 }
 
 /// The newest checkpoint of every shard.

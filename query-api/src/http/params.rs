@@ -43,18 +43,20 @@ pub(crate) struct SearchParams {
     order: Option<String>,
 }
 
-/// Parameters of other lists.
+/// Which dead letters.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct PageParams {
+pub(crate) struct DeadLetterParams {
+    /// Only of this class of fault, such as `not_json`.
+    pub(crate) reason: Option<String>,
     /// Items of the page, 1 to 500.
     limit: Option<u32>,
     /// Where the page begins.
     cursor: Option<String>,
 }
 
-impl PageParams {
+impl DeadLetterParams {
     pub(crate) fn limit(&self) -> u32 {
         self.limit.unwrap_or(LIMIT_DEFAULT)
     }

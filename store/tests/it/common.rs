@@ -2,7 +2,7 @@
 
 use ambit_schemas::columns::{Row, RowBuilder, record_at};
 use ambit_schemas::{Record, Shard, Timestamp, Topic, decode};
-use ambit_store::{Advance, DataFile, Options, Position, Store};
+use ambit_store::{Advance, DataFile, Options, Position, Signed, Store};
 use bytes::Bytes;
 use futures::StreamExt;
 use std::path::Path;
@@ -23,6 +23,11 @@ pub fn record(shard: Shard, offset: u64) -> Record {
         headers: vec![("h".into(), Bytes::from_static(b"v"))],
         value: Some(Bytes::from(format!("record {offset} of {shard}"))),
     }
+}
+
+/// As if every leaf were under a signed checkpoint.
+pub fn all_signed() -> Signed {
+    (0..16).map(|partition| (shard(partition), u64::MAX)).collect()
 }
 
 /// An event of a tenant and an agent.

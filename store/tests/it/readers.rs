@@ -1,6 +1,6 @@
 //! The table is plain Delta: other programs read what we read, before and after compaction and retention.
 
-use crate::common::{DAY, NOON, event, open, shard, step, write_records};
+use crate::common::{DAY, NOON, all_signed, event, open, shard, step, write_records};
 use ambit_schemas::Timestamp;
 use ambit_store::{Maintenance, Retention, Store};
 use futures::StreamExt;
@@ -87,7 +87,10 @@ async fn deltalake_and_duckdb_read_what_we_read() {
             "retained" => {
                 let policy = Retention { default_days: 0, tenants: [("acme".to_owned(), 1)].into() };
                 let now = Timestamp::from_micros(NOON + 2 * DAY);
-                assert_eq!(store.retain(&policy, now, "test", false).await.unwrap().deleted, 200);
+                assert_eq!(
+                    store.retain(&policy, &all_signed(), now, "test", false).await.unwrap().deleted,
+                    200
+                );
             }
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! Retention and legal holds: what is over goes, what is held stays, what went is written down.
 
-use crate::common::{DAY, NOON, event, leaves, open, shard, step, write_records};
+use crate::common::{DAY, NOON, all_signed, event, leaves, open, shard, step, write_records};
 use ambit_schemas::Timestamp;
 use ambit_store::{Cover, Error, Hold, Maintenance, Options, Release, Retention, Store, fsck};
 use std::collections::BTreeMap;
@@ -49,13 +49,13 @@ fn history(dir: &Path) -> String {
 async fn what_is_over_goes_and_is_written_down() {
     let dir = tempfile::tempdir().unwrap();
     let store = filled(dir.path()).await;
-    let planned = store.retain(&policy(2, None), after(4), "test", true).await.unwrap();
+    let planned = store.retain(&policy(2, None), &all_signed(), after(4), "test", true).await.unwrap();
     assert_eq!(
         (planned.deleted, leaves(&store, shard(0)).await.len()),
         (20, 40),
         "a dry run deletes nothing"
     );
-    let done = store.retain(&policy(2, None), after(4), "test", false).await.unwrap();
+    let done = store.retain(&policy(2, None), &all_signed(), after(4), "test", false).await.unwrap();
     assert_eq!((done.deleted, done.files_removed, done.files_rewritten), (20, 2, 0));
     assert_eq!(done.tenants, BTreeMap::from([("acme".into(), 10), ("other".into(), 10)]));
     for store in [store.clone(), open(dir.path()).await] {
@@ -64,7 +64,7 @@ async fn what_is_over_goes_and_is_written_down() {
         assert_eq!(retired.of(shard(0)).all(), [(0, 19)]);
         assert_eq!((retired.runs().len(), retired.runs()[0].author.as_str()), (1, "test"));
     }
-    let again = store.retain(&policy(2, None), after(4), "test", false).await.unwrap();
+    let again = store.retain(&policy(2, None), &all_signed(), after(4), "test", false).await.unwrap();
     assert_eq!(again.deleted, 0);
     let checked = fsck(Options::durable(dir.path().into()), |_, _| ()).await.unwrap();
     assert_eq!((checked.faults.as_slice(), checked.rows, checked.retired), (&[][..], 20, 20));
@@ -75,7 +75,7 @@ async fn what_is_over_goes_and_is_written_down() {
 async fn a_tenants_rows_go_out_of_files_that_others_share() {
     let dir = tempfile::tempdir().unwrap();
     let store = filled(dir.path()).await;
-    let done = store.retain(&policy(0, Some(1)), after(3), "test", false).await.unwrap();
+    let done = store.retain(&policy(0, Some(1)), &all_signed(), after(3), "test", false).await.unwrap();
     assert_eq!((done.deleted, done.files_removed, done.files_rewritten), (10, 0, 2));
     let expected: Vec<u64> = (0..40).filter(|leaf| leaf % 2 == 1 || *leaf >= 20).collect();
     assert_eq!(leaves(&store, shard(0)).await, expected);
@@ -96,7 +96,7 @@ async fn a_hold_pins_what_it_covers_until_it_is_released() {
     let twice = store.place_hold(hold("case-17", Cover::default())).await.unwrap_err();
     assert!(matches!(twice, Error::Refused(_)), "{twice}");
     assert!(store.place_hold(Hold { reason: " ".into(), ..hold("x", Cover::default()) }).await.is_err());
-    let done = store.retain(&policy(1, None), after(9), "test", false).await.unwrap();
+    let done = store.retain(&policy(1, None), &all_signed(), after(9), "test", false).await.unwrap();
     assert_eq!((done.deleted, done.held), (38, 2));
     assert_eq!(leaves(&store, shard(0)).await, [3, 8]);
     let release = Release { at: after(9), author: "counsel".into(), reason: "settled".into() };
@@ -104,8 +104,24 @@ async fn a_hold_pins_what_it_covers_until_it_is_released() {
     assert!(store.release_hold("case-17", release.clone()).await.is_err());
     let holds = open(dir.path()).await.holds().await.unwrap();
     assert_eq!((holds.len(), holds[0].released.as_ref()), (1, Some(&release)), "the record stays");
-    assert_eq!(store.retain(&policy(1, None), after(9), "test", false).await.unwrap().deleted, 2);
+    assert_eq!(
+        store.retain(&policy(1, None), &all_signed(), after(9), "test", false).await.unwrap().deleted,
+        2
+    );
     assert_eq!(leaves(&store, shard(0)).await, Vec::<u64>::new());
+}
+
+#[tokio::test]
+async fn rows_whose_leaves_are_not_signed_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path()).await;
+    let nothing = ambit_store::Signed::default();
+    let done = store.retain(&policy(1, None), &nothing, after(9), "test", false).await.unwrap();
+    assert_eq!((done.deleted, done.unsigned, leaves(&store, shard(0)).await.len()), (0, 40, 40));
+    let some = [(shard(0), 13), (shard(1), u64::MAX)].into_iter().collect();
+    let done = store.retain(&policy(1, None), &some, after(9), "test", false).await.unwrap();
+    assert_eq!((done.deleted, done.unsigned), (13, 27));
+    assert_eq!(leaves(&store, shard(0)).await, (13..40).collect::<Vec<u64>>());
 }
 
 #[tokio::test]
@@ -116,7 +132,7 @@ async fn a_hold_covers_rows_of_which_it_is_not_known_whose_they_are() {
     store.commit(files, &[step(shard(0), 0, 3)]).await.unwrap();
     let covers = Cover { tenant: Some("acme".into()), ..Cover::default() };
     store.place_hold(hold("acme", covers)).await.unwrap();
-    let done = store.retain(&policy(1, None), after(9), "test", false).await.unwrap();
+    let done = store.retain(&policy(1, None), &all_signed(), after(9), "test", false).await.unwrap();
     assert_eq!((done.deleted, done.held), (0, 3), "dead letters may be acme's");
 }
 
@@ -124,7 +140,7 @@ async fn a_hold_covers_rows_of_which_it_is_not_known_whose_they_are() {
 async fn rows_are_deleted_only_while_the_log_says_that_they_may_be() {
     let dir = tempfile::tempdir().unwrap();
     let store = filled(dir.path()).await;
-    store.retain(&policy(2, None), after(4), "the-author", false).await.unwrap();
+    store.retain(&policy(2, None), &all_signed(), after(4), "the-author", false).await.unwrap();
     let (mut append_only, mut deletions) = (true, 0);
     for entry in history(dir.path()).split("\n\n") {
         let lines = entry.lines().filter(|line| !line.is_empty());
@@ -148,7 +164,7 @@ async fn rows_are_deleted_only_while_the_log_says_that_they_may_be() {
 async fn a_table_left_open_is_closed_by_whoever_opens_it_next() {
     let dir = tempfile::tempdir().unwrap();
     let store = filled(dir.path()).await;
-    store.retain(&policy(2, None), after(4), "test", false).await.unwrap();
+    store.retain(&policy(2, None), &all_signed(), after(4), "test", false).await.unwrap();
     // As if the process had died between the two commits of the last deletion.
     let log = dir.path().join("_delta_log");
     let mut entries: Vec<_> = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -158,7 +174,10 @@ async fn a_table_left_open_is_closed_by_whoever_opens_it_next() {
     let text = history(dir.path());
     let last = text.rfind("delta.appendOnly\":\"").map(|at| &text[at..at + 24]).unwrap();
     assert!(last.contains("true"), "{last}");
-    assert_eq!(again.retain(&policy(2, None), after(4), "test", false).await.unwrap().deleted, 10);
+    assert_eq!(
+        again.retain(&policy(2, None), &all_signed(), after(4), "test", false).await.unwrap().deleted,
+        10
+    );
     assert_eq!(leaves(&again, shard(0)).await, (20..40).collect::<Vec<_>>());
 }
 
@@ -174,7 +193,7 @@ async fn appends_go_on_while_retention_deletes() {
             other.commit(files, &[step(shard(1), offset, offset + 1)]).await.unwrap();
         }
     });
-    let done = store.retain(&policy(2, None), after(30), "test", false).await.unwrap();
+    let done = store.retain(&policy(2, None), &all_signed(), after(30), "test", false).await.unwrap();
     assert_eq!(done.deleted, 40);
     tasks.join_all().await;
     assert_eq!(leaves(&store, shard(1)).await, (0..40).collect::<Vec<_>>());
