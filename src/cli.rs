@@ -212,6 +212,9 @@ pub struct EvalArgs {
     /// Folder with one folder per dataset.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    /// Count only findings of rules whose ids begin so: `--rules E-` for the envelope's own clauses.
+    #[arg(long, value_name = "ID,..", value_delimiter = ',')]
+    pub rules: Vec<String>,
     /// Print JSON instead of tables.
     #[arg(long)]
     pub json: bool,

@@ -4,6 +4,7 @@ use crate::cli::EvalArgs;
 use crate::output::print;
 use crate::runs::datasets;
 use crate::runs::report::Report;
+use crate::runs::score::Counting;
 use ed25519_dalek::SigningKey;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
@@ -19,7 +20,9 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let datasets = datasets(&args.data)?;
     // Envelopes are signed and checked as live; whose key it is does not matter for a score.
     let approver = SigningKey::from_bytes(&[1; 32]);
-    let report = Report::of(&datasets, &approver, |next| bar.set_message(format!("judging {next}")))?;
+    let report = Report::of(&datasets, &approver, &Counting(args.rules.clone()), |next| {
+        bar.set_message(format!("judging {next}"))
+    })?;
     bar.finish_and_clear();
     if args.json {
         print(&serde_json::to_string_pretty(&report.json())?);

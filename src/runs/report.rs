@@ -3,7 +3,7 @@
 use crate::runs::bootstrap::Grouped;
 use crate::runs::convert::Envelopes;
 use crate::runs::dataset::Dataset;
-use crate::runs::score::{Evaluation, Score, evaluate};
+use crate::runs::score::{Counting, Evaluation, Score, evaluate};
 use ed25519_dalek::SigningKey;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -27,6 +27,7 @@ impl Report {
     pub fn of(
         datasets: &[Dataset],
         approver: &SigningKey,
+        counting: &Counting,
         mut progress: impl FnMut(&str),
     ) -> anyhow::Result<Self> {
         let mut rows = Vec::new();
@@ -37,7 +38,7 @@ impl Report {
                     continue;
                 }
                 progress(&format!("{}, {} envelopes", dataset.name, envelopes.name()));
-                if let Some(scores) = evaluate(dataset, envelopes, approver)? {
+                if let Some(scores) = evaluate(dataset, envelopes, approver, counting)? {
                     rows.push(Row { dataset: dataset.name.clone(), envelopes, scores });
                 }
             }

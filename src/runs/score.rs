@@ -90,6 +90,16 @@ pub fn would_revoke(finding: &Finding) -> bool {
     finding.severity >= Severity::High && finding.rule.maturity == Maturity::Stable
 }
 
+/// The rules whose findings count, by the beginnings of their ids; none named means all.
+#[derive(Debug, Clone, Default)]
+pub struct Counting(pub Vec<String>);
+
+impl Counting {
+    fn counts(&self, finding: &Finding) -> bool {
+        self.0.is_empty() || self.0.iter().any(|beginning| finding.rule.id.as_str().starts_with(beginning))
+    }
+}
+
 /// What came of a dataset, as a whole and in parts.
 #[derive(Debug, Clone, Default)]
 pub struct Evaluation {
@@ -115,12 +125,16 @@ pub fn evaluate(
     dataset: &Dataset,
     envelopes: Envelopes,
     approver: &SigningKey,
+    counting: &Counting,
 ) -> anyhow::Result<Option<Evaluation>> {
     let options = Arc::new(options(approver));
     let mut analyzer = Analyzer::new(Shard::new(Topic::Events, 0), options);
     let (mut scores, mut any) = (Evaluation::default(), false);
     for run in &dataset.runs {
-        let Some(first) = first_revoking(&mut analyzer, dataset, run, envelopes, approver)? else { continue };
+        let Some(first) = first_revoking(&mut analyzer, dataset, run, (envelopes, approver, counting))?
+        else {
+            continue;
+        };
         any = true;
         let (label, first) = (&run.label, first.as_ref());
         scores.whole.add(label, first);
@@ -138,8 +152,7 @@ fn first_revoking(
     analyzer: &mut Analyzer,
     dataset: &Dataset,
     run: &Run,
-    envelopes: Envelopes,
-    approver: &SigningKey,
+    (envelopes, approver, counting): (Envelopes, &SigningKey, &Counting),
 ) -> anyhow::Result<Option<Option<(u32, Finding)>>> {
     let Some(events) = events_of(dataset, run, envelopes, approver, RECORDED_SECRET)? else {
         return Ok(None);
@@ -149,7 +162,8 @@ fn first_revoking(
         let (shard, offset) = (analyzer.shard(), analyzer.next_offset());
         let findings = analyzer.observe(&Sequenced { shard, offset, item: event });
         if first.is_none() {
-            first = findings.into_iter().find(would_revoke).map(|finding| {
+            let stops = |finding: &Finding| would_revoke(finding) && counting.counts(finding);
+            first = findings.into_iter().find(stops).map(|finding| {
                 let step = finding.tool_call_id.as_ref().and_then(|call| step_of(call.as_str()));
                 (step.unwrap_or_default(), finding)
             });
