@@ -31,7 +31,11 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = Config::load(&cli)?;
     log(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(dispatch(cli.command, config))
+    let code = runtime.block_on(dispatch(cli.command, config));
+    // All of our own tasks have ended, in order. What may be left is a library's reader of the table's log whose query
+    // was given up; to take the runtime from under it would make it panic, so the process ends with both.
+    std::mem::forget(runtime);
+    code
 }
 
 /// Logs go to standard error, so that what a command prints can be piped.
