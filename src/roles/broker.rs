@@ -131,8 +131,9 @@ fn find(configured: Option<&Path>) -> anyhow::Result<PathBuf> {
     {
         Some(program) => Ok(program),
         None => bail!(
-            "the embedded broker `{PROGRAM}` is neither beside this program nor on the PATH: run `make broker`, or set \
-             `broker.program`, or use Apache Kafka with `--bootstrap-servers`"
+            "the embedded broker `{PROGRAM}` is neither what AMBIT_BROKER_BIN names, nor beside this program, nor on the \
+             PATH: `make install` puts both programs side by side; or set `broker.program`, or use Apache Kafka with \
+             `--bootstrap-servers`"
         ),
     }
 }

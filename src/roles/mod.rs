@@ -5,6 +5,7 @@ pub mod broker;
 pub mod checkpoints;
 pub mod gateway;
 pub(crate) mod intake;
+pub mod listeners;
 pub mod maintain;
 pub mod parts;
 pub mod snapshots;

@@ -29,4 +29,5 @@ mod pipeline;
 mod points;
 mod recorded;
 mod sources;
+mod stopping;
 mod tidy;

@@ -44,26 +44,59 @@ fn what_is_wrong_is_said_with_what_to_do() {
         &["--data-dir", &data, "--bootstrap-servers", "127.0.0.1:1", "ingest"],
         &["127.0.0.1:1", "does not answer", "check that it runs"],
     );
-    fails_with(&["eval", "--data", &data], &["cannot read the data folder"]);
+    let absent = dir.path().join("absent").display().to_string();
+    fails_with(&["eval", "--data", &absent], &["cannot read the data folder"]);
 }
 
+/// Each address is tried before anything starts: one sentence, with the option to set, and nothing left behind.
 #[test]
 fn a_taken_port_is_named_with_its_option() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data").display().to_string();
     let config = dir.path().join("ambit.toml");
+    let path = config.display().to_string();
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
-    let text = format!(
-        "[api]\nlisten = \"127.0.0.1:{port}\"\n[broker]\nlisten = \"127.0.0.1:{}\"\n[gateway]\nenabled = false",
-        free_port()
-    );
-    std::fs::write(&config, text).unwrap();
-    let path = config.display().to_string();
-    fails_with(&["--config", &path, "--data-dir", &data, "up"], &[&port.to_string(), "api.listen"]);
-    let text = format!("[broker]\nlisten = \"127.0.0.1:{port}\"");
-    std::fs::write(&config, text).unwrap();
-    fails_with(&["--config", &path, "--data-dir", &data, "up"], &["broker", &port.to_string()]);
+    for part in ["api", "gateway", "broker"] {
+        let of = |other| if other == part { port } else { free_port() };
+        let text = ["api", "gateway", "broker"]
+            .map(|other| format!("[{other}]\nlisten = \"127.0.0.1:{}\"\n", of(other)));
+        std::fs::write(&config, text.concat()).unwrap();
+        let output = run(&["--config", &path, "--data-dir", &data, "up"]);
+        assert!(!output.status.success());
+        let told = said(&output);
+        assert!(told.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{told}");
+        assert!(told.contains(&format!("set `{part}.listen`")), "{told}");
+        assert_eq!(told.trim().lines().count(), 1, "{told}");
+    }
+}
+
+/// What goes wrong after the broker has started is told alone too: what has started is stopped in order.
+#[test]
+fn a_token_that_was_cut_off_lets_nobody_in_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, keys) = (dir.path().join("data"), dir.path().join("data/keys"));
+    std::fs::create_dir_all(&keys).unwrap();
+    let data = data.display().to_string();
+    for name in ["api.token", "gateway.token", "redaction.key"] {
+        let file = keys.join(name);
+        std::fs::write(&file, "").unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let config = dir.path().join("ambit.toml");
+        let ports = ["api", "gateway", "broker"]
+            .map(|part| format!("[{part}]\nlisten = \"127.0.0.1:{}\"\n", free_port()));
+        std::fs::write(&config, ports.concat()).unwrap();
+        let path = config.display().to_string();
+        let output = run(&["--config", &path, "--data-dir", &data, "--log", "warn", "up"]);
+        assert!(!output.status.success(), "{}", said(&output));
+        let told = said(&output);
+        assert!(told.contains(name) && told.contains("delete it"), "{told}");
+        assert!(
+            !told.contains("panicked") && !told.contains("ancelled") && !told.contains("killed"),
+            "{told}"
+        );
+        std::fs::remove_file(&file).unwrap();
+    }
 }
 
 #[test]
