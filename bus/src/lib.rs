@@ -12,6 +12,7 @@ mod consumer;
 mod error;
 mod options;
 mod producer;
+mod secret;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod topics;
@@ -20,6 +21,7 @@ pub use assignment::ShardOwner;
 pub use checkpoints::{CHECKPOINT_TOPIC, CheckpointSender, SentCheckpoint, newest_checkpoints};
 pub use consumer::{Batch, FailureKind, Profile, ShardConsumer, ShardFailure, StartAt, examine};
 pub use error::Error;
-pub use options::KafkaOptions;
+pub use options::{KafkaOptions, Property};
 pub use producer::{Linger, Pending, Producer};
+pub use secret::SecretRef;
 pub use topics::ensure_topics;

@@ -89,7 +89,7 @@ impl Process {
         roles.extend(config.gateway.enabled.then_some(Role::Gateway));
         roles.push(Role::Serve);
         let lock = DataLock::take(&config.data_dir, Sharing::Alone)?;
-        let embedded = config.broker.embedded;
+        let embedded = config.embedded_broker();
         Self::open(config, shutdown, roles, embedded, Some(lock)).await
     }
 
@@ -306,7 +306,7 @@ impl Process {
     }
 
     fn start_enforce(&mut self) -> anyhow::Result<()> {
-        ambit_enforcement::Service::check(&self.config.enforcement)?;
+        ambit_enforcement::Service::check(&self.config.enforcement, &rule_ids())?;
         let service = ambit_enforcement::Service {
             options: self.config.enforcement.clone(),
             kafka: self.config.kafka.clone(),
@@ -362,6 +362,11 @@ impl Process {
 pub fn shards(config: &Config) -> Vec<Shard> {
     let of = |topic| (0..config.kafka.partitions).map(move |partition| Shard::new(topic, partition));
     Topic::ALL.into_iter().flat_map(of).collect()
+}
+
+/// The ids of all rules, for whoever speaks of rules.
+pub fn rule_ids() -> Vec<&'static str> {
+    ambit_analytics::rules::ALL.iter().map(|rule| rule.id).collect()
 }
 
 fn sources(handles: &Handles) -> Sources {

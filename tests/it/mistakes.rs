@@ -33,10 +33,37 @@ fn what_is_wrong_is_said_with_what_to_do() {
             "[[enforcement.receivers]]\nid = \"r\"\nurl = \"https://r.example/\"\nsecrets = [{ env = \"NOPE\" }]",
             &["receiver `r`", "NOPE"],
         ),
+        ("[kafka]\nreplication = 0", &["kafka.replication"]),
+        ("[kafka.properties]\n\"security.protocl\" = \"SSL\"", &["security.protocl"]),
+        ("[kafka.properties]\n\"sasl.password\" = { env = \"NOPE\" }", &["sasl.password", "NOPE"]),
+        ("[broker]\nprogram = \"/absent/ambit-broker\"", &["broker.program", "/absent/ambit-broker"]),
+        ("[broker]\nembedded = false", &["kafka.bootstrap_servers", "host:port"]),
+        (
+            "[broker]\nembedded = true\n[kafka]\nbootstrap_servers = \"kafka-1:9092\"",
+            &["kafka-1:9092", "broker.embedded", "remove one"],
+        ),
+        ("[api]\nquery_timeout_ms = 0", &["api.query_timeout_ms"]),
+        ("[enforcement]\npolicy_file = \"/absent/policy.toml\"", &["/absent/policy.toml cannot be read"]),
         ("[ledger]\nlog_name = \"two words\"", &["ledger.log_name"]),
     ] {
         std::fs::write(&config, text).unwrap();
         fails_with(&["--config", &path, "config", "check"], words);
+    }
+    // A policy whose rule can never act would disarm everything below it.
+    let policy = dir.path().join("policy.toml").display().to_string();
+    std::fs::write(&config, format!("[enforcement]\npolicy_file = \"{policy}\"")).unwrap();
+    for (text, words) in [
+        (
+            "[[rule]]\nname = \"stop\"\nrules = [\"E-NOPE\"]\naction = \"revoke_task\"",
+            &["E-NOPE", "E-TOOL"][..],
+        ),
+        ("[[rule]]\nname = \"stop\"\naction = \"explode\"", &["explode"]),
+    ] {
+        std::fs::write(&policy, text).unwrap();
+        fails_with(
+            &["--config", &path, "config", "check"],
+            &[&[policy.as_str(), "not valid"], words].concat(),
+        );
     }
     fails_with(&["--data-dir", &data, "verify"], &["there is no store", "--data-dir"]);
     fails_with(&["--data-dir", &data, "search", "x"], &["there is no store"]);
@@ -108,4 +135,27 @@ fn the_configuration_in_effect_can_be_read_back() {
     std::fs::write(&path, &dumped.stdout).unwrap();
     let again = run(&["--config", &path.display().to_string(), "config", "dump"]);
     assert_eq!(again.stdout, dumped.stdout, "{}", said(&again));
+}
+
+/// The example of the manual means what it says: brokers of one's own, so no embedded one.
+#[test]
+fn brokers_that_the_file_names_are_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md")).unwrap();
+    let example = manual.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let path = dir.path().join("ambit.toml");
+    std::fs::write(&path, example).unwrap();
+    let dumped = run(&["--config", &path.display().to_string(), "config", "dump"]);
+    assert!(dumped.status.success(), "{}", said(&dumped));
+    let dumped: toml::Table = toml::from_str(&String::from_utf8_lossy(&dumped.stdout)).unwrap();
+    assert_eq!(dumped["kafka"]["bootstrap_servers"].as_str(), Some("kafka-1:9093,kafka-2:9093"));
+    assert_eq!(dumped["broker"]["embedded"].as_bool(), Some(false));
+    let (password, masked) = ("[kafka.properties]\n\"sasl.password\" = \"hunter2\"", "\"***\"");
+    std::fs::write(&path, password).unwrap();
+    let dumped = said(&run(&["--config", &path.display().to_string(), "config", "dump"]));
+    assert!(!dumped.contains("hunter2") && dumped.contains(masked), "{dumped}");
+    assert!(
+        dumped.contains("embedded = true") && dumped.contains("bootstrap_servers = \"127.0.0.1:7092\""),
+        "{dumped}"
+    );
 }
