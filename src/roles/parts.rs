@@ -46,6 +46,20 @@ impl Parts<'_> {
         Ok(Arc::new(signer))
     }
 
+    /// Who signed checkpoints so far, for those who only check: no key is made.
+    ///
+    /// # Errors
+    /// When there is no key: another one could vouch for nothing that is there.
+    pub fn existing_signer(&self) -> anyhow::Result<CheckpointSigner> {
+        let path = self.config.keys_dir().join("ledger.key");
+        CheckpointSigner::load(&path, &self.config.ledger.log_name).with_context(|| {
+            format!(
+                "nothing can be verified without the ledger's key {}: restore it from a backup",
+                path.display()
+            )
+        })
+    }
+
     /// Where ledgers are and who signs them.
     pub fn ledgers(&self) -> anyhow::Result<Ledgers> {
         Ok(Ledgers {
