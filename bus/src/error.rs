@@ -30,12 +30,14 @@ pub enum Error {
     Client(#[source] KafkaError),
     /// The brokers do not answer.
     #[error(
-        "Kafka at {servers} does not answer: check that it runs and that `kafka.bootstrap_servers` is right"
+        "Kafka at {servers} does not answer{reason}: check that it runs and that `kafka.bootstrap_servers` is right"
     )]
     Unreachable {
         /// Where we tried.
         servers: String,
-        /// Why.
+        /// Why the last connection failed, in brackets, as far as librdkafka says.
+        reason: String,
+        /// What it led to.
         #[source]
         cause: KafkaError,
     },

@@ -14,6 +14,7 @@ use crate::runtime::lock::{DataLock, Sharing};
 use crate::runtime::signals;
 use crate::runtime::supervisor::{OnError, Stage, Supervisor, TaskStates, on_thread};
 use crate::simulate::now;
+use ambit_bus::HealthProbe;
 use ambit_ingest::Health;
 use ambit_ingest::scrub::Scrubber;
 use ambit_ingest::verify::Verification;
@@ -28,6 +29,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+
+/// How often it is asked whether Kafka is there.
+const ASK_KAFKA_EVERY: Duration = Duration::from_secs(1);
 
 /// A role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +68,8 @@ pub struct Handles {
     pub gateway: Arc<gateway::Counters>,
     /// The table's upkeep.
     pub maintain: Arc<maintain::Counters>,
+    /// Whether Kafka answers.
+    pub kafka: ambit_bus::Health,
     /// All tasks.
     pub tasks: TaskStates,
 }
@@ -165,7 +171,28 @@ impl Process {
                 }
             });
         }
-        ambit_bus::ensure_topics(&self.config.kafka).await.context("the topics are not there")
+        ambit_bus::ensure_topics(&self.config.kafka).await.context("the topics are not there")?;
+        self.watch_kafka()
+    }
+
+    /// Starts what asks the brokers, again and again, whether they are there.
+    fn watch_kafka(&mut self) -> anyhow::Result<()> {
+        let probe = Arc::new(HealthProbe::new(&self.config.kafka, self.handles.kafka.clone())?);
+        self.supervisor.spawn(Stage::Serving, "kafka", OnError::Restart, move |shutdown| {
+            let probe = Arc::clone(&probe);
+            async move {
+                while !shutdown.is_cancelled() {
+                    let asking = Arc::clone(&probe);
+                    tokio::task::spawn_blocking(move || asking.ask(now)).await?;
+                    tokio::select! {
+                        () = shutdown.cancelled() => {}
+                        () = tokio::time::sleep(ASK_KAFKA_EVERY) => {}
+                    }
+                }
+                Ok(())
+            }
+        });
+        Ok(())
     }
 
     /// Runs until the end is asked for or something fails that cannot be done without. When the start failed, what has
@@ -189,12 +216,13 @@ impl Process {
         let secret = keys::token(&self.config.keys_dir().join("redaction.key"))?;
         let (producer, counters) =
             (parts.prompt_producer("ambit-gateway")?, Arc::clone(&self.handles.gateway));
-        let mut listener = self.listeners.gateway.take();
+        let (mut listener, kafka) = (self.listeners.gateway.take(), self.handles.kafka.clone());
         self.supervisor.spawn(Stage::Intake, "gateway", OnError::Stop, move |shutdown| {
             let gateway = Gateway {
                 producer: producer.clone(),
                 token: token.clone(),
-                redaction: RedactionSecret::new(secret.as_bytes()),
+                redaction: redaction_key(&secret, &tenant),
+                kafka: kafka.clone(),
                 counters: Arc::clone(&counters),
             };
             let listener = listener.take();
@@ -406,6 +434,9 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
     ] {
         all.push((name.to_owned(), counter.load(Ordering::Relaxed)));
     }
+    let away = handles.kafka.away_since().map_or(0, |since| now().micros_since(since) / 1_000_000);
+    all.push(("ambit_kafka_up".to_owned(), u64::from(handles.kafka.trouble().is_none())));
+    all.push(("ambit_kafka_away_seconds".to_owned(), u64::try_from(away).unwrap_or_default()));
     for (task, state) in handles.tasks.all() {
         all.push((format!("ambit_task_healthy{{task=\"{task}\"}}"), u64::from(state.healthy())));
     }
@@ -414,6 +445,7 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
 
 fn troubles(handles: &Handles) -> Vec<(String, String)> {
     let mut all = Vec::new();
+    all.extend(handles.kafka.trouble().map(|sentence| ("kafka".to_owned(), sentence)));
     if let Health::Degraded(sentence) = handles.ingest.health() {
         all.push(("ingest".to_owned(), sentence));
     }

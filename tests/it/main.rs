@@ -25,6 +25,7 @@ mod ledger;
 mod mistakes;
 mod notices;
 mod oracle;
+mod outage;
 mod pipeline;
 mod points;
 mod recorded;

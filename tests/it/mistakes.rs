@@ -69,7 +69,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
     fails_with(&["--data-dir", &data, "search", "x"], &["there is no store"]);
     fails_with(
         &["--data-dir", &data, "--bootstrap-servers", "127.0.0.1:1", "ingest"],
-        &["127.0.0.1:1", "does not answer", "check that it runs"],
+        &["127.0.0.1:1", "does not answer", "check that it runs", "Connection refused"],
     );
     let absent = dir.path().join("absent").display().to_string();
     fails_with(&["eval", "--data", &absent], &["cannot read the data folder"]);
