@@ -19,6 +19,7 @@ impl SecretRef {
     ///
     /// # Errors
     /// What is wrong, for people: there is no such file or variable, or it is empty.
+    #[allow(clippy::disallowed_methods, reason = "the configuration names the variable")]
     pub fn read(&self) -> Result<Zeroizing<String>, String> {
         let (text, place) = match self {
             Self::File(path) => {
@@ -26,7 +27,6 @@ impl SecretRef {
                     .map_err(|error| format!("cannot read the secret file {}: {error}", path.display()))?;
                 (text, format!("the secret file {}", path.display()))
             }
-            #[allow(clippy::disallowed_methods, reason = "the configuration names the variable")]
             Self::Env(name) => {
                 let text = std::env::var_os(name)
                     .and_then(|value| value.into_string().ok())

@@ -8,6 +8,7 @@ pub use check::check;
 pub use ledger::Ledger;
 
 use crate::cli::Cli;
+use ambit_query_api::listen_address;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -49,6 +50,7 @@ pub struct Broker {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedded: Option<bool>,
     /// Where it listens.
+    #[serde(deserialize_with = "listen_address")]
     pub listen: SocketAddr,
     /// The program; by default `ambit-broker` beside this program, then on the PATH.
     pub program: Option<PathBuf>,
@@ -67,6 +69,7 @@ pub struct Gateway {
     /// Whether `ambit up` runs it.
     pub enabled: bool,
     /// Where it listens.
+    #[serde(deserialize_with = "listen_address")]
     pub listen: SocketAddr,
 }
 

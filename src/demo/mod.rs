@@ -11,7 +11,8 @@ use crate::roles::up::Process;
 use crate::runtime::supervisor::{OnError, Stage};
 use crate::simulate::{Options, Pace, Simulation, Told, now, play};
 use ambit_enforcement::{ReceiverOptions, SecretRef};
-use anyhow::Context;
+use ambit_query_api::resolve;
+use anyhow::{Context, anyhow};
 use receiver::Taken;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,8 +33,7 @@ const REVOKED_WAITING: usize = 64;
 
 /// Runs the demo.
 pub async fn run(mut config: Config, args: &DemoArgs) -> anyhow::Result<()> {
-    config.api.listen =
-        args.listen.parse().with_context(|| format!("`--listen {}` is no address", args.listen))?;
+    config.api.listen = resolve(&args.listen).map_err(|why| anyhow!("`--listen`: {why}"))?;
     let receiver = TcpListener::bind(("127.0.0.1", 0)).await.context("the demo's receiver cannot listen")?;
     let address = receiver.local_addr().context("the receiver's address")?;
     let secret_path = config.keys_dir().join("demo-webhook.secret");

@@ -111,6 +111,7 @@ async fn last_words(mut stderr: Lines<BufReader<ChildStderr>>) -> String {
 }
 
 /// The configured program, or the one beside this program, or the one on the PATH.
+#[allow(clippy::disallowed_methods, reason = "where programs are is told by the environment alone")]
 fn find(configured: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(program) = configured {
         if program.is_file() {

@@ -7,6 +7,7 @@ pub mod gateway;
 pub(crate) mod intake;
 pub mod listeners;
 pub mod maintain;
+mod metrics;
 pub mod parts;
 pub mod snapshots;
 pub mod up;

@@ -16,6 +16,9 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Most events of one producer of ours on their way into Kafka: about a second of what it takes, and a few megabytes.
+pub const PENDING_MAX: usize = 10_000;
+
 /// Opens parts of the process.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {

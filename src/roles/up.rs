@@ -9,27 +9,29 @@ use crate::roles::checkpoints;
 use crate::roles::gateway::{self, Gateway};
 use crate::roles::listeners::Listeners;
 use crate::roles::maintain::{self, Maintain};
+use crate::roles::metrics;
 use crate::roles::parts::Parts;
 use crate::runtime::lock::{DataLock, Sharing};
 use crate::runtime::signals;
 use crate::runtime::supervisor::{OnError, Stage, Supervisor, TaskStates, on_thread};
 use crate::simulate::now;
 use ambit_bus::HealthProbe;
-use ambit_ingest::Health;
 use ambit_ingest::scrub::Scrubber;
 use ambit_ingest::verify::Verification;
-use ambit_query_api::{Engine, Sources};
+use ambit_query_api::Engine;
 use ambit_schemas::redact::RedactionSecret;
 use ambit_schemas::{Shard, Topic};
 use ambit_store::Store;
 use anyhow::Context;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+/// Said where nobody is told of findings.
+const NO_RECEIVERS: &str = "nothing is revoked: no receiver of webhooks is configured, findings are only recorded (add \
+                            `[[enforcement.receivers]]`)";
 /// How often it is asked whether Kafka is there.
 const ASK_KAFKA_EVERY: Duration = Duration::from_secs(1);
 
@@ -70,6 +72,8 @@ pub struct Handles {
     pub maintain: Arc<maintain::Counters>,
     /// Whether Kafka answers.
     pub kafka: ambit_bus::Health,
+    /// What whoever runs this should know, though nothing is wrong.
+    pub notices: Vec<String>,
     /// All tasks.
     pub tasks: TaskStates,
 }
@@ -221,7 +225,7 @@ impl Process {
             let gateway = Gateway {
                 producer: producer.clone(),
                 token: token.clone(),
-                redaction: redaction_key(&secret, &tenant),
+                redaction: RedactionSecret::new(secret.as_bytes()),
                 kafka: kafka.clone(),
                 counters: Arc::clone(&counters),
             };
@@ -335,6 +339,10 @@ impl Process {
 
     fn start_enforce(&mut self) -> anyhow::Result<()> {
         ambit_enforcement::Service::check(&self.config.enforcement, &rule_ids())?;
+        if self.config.enforcement.receivers.is_empty() {
+            tracing::warn!("{NO_RECEIVERS}");
+            self.handles.notices.push(NO_RECEIVERS.to_owned());
+        }
         let service = ambit_enforcement::Service {
             options: self.config.enforcement.clone(),
             kafka: self.config.kafka.clone(),
@@ -367,7 +375,7 @@ impl Process {
                 shards: shards(&self.config),
             },
             token,
-            sources: sources(&self.handles),
+            sources: metrics::sources(&self.handles),
         };
         let mut listener = Some(listener);
         self.supervisor.spawn(Stage::Serving, "api", OnError::Stop, move |shutdown| {
@@ -395,76 +403,6 @@ pub fn shards(config: &Config) -> Vec<Shard> {
 /// The ids of all rules, for whoever speaks of rules.
 pub fn rule_ids() -> Vec<&'static str> {
     ambit_analytics::rules::ALL.iter().map(|rule| rule.id).collect()
-}
-
-fn sources(handles: &Handles) -> Sources {
-    let (counted, troubled) = (handles.clone(), handles.clone());
-    Sources {
-        counters: Arc::new(move || counters(&counted)),
-        troubles: Arc::new(move || troubles(&troubled)),
-        now: Arc::new(now),
-    }
-}
-
-fn counters(handles: &Handles) -> Vec<(String, u64)> {
-    let mut all: Vec<(String, u64)> = Vec::new();
-    let named = handles.ingest.counters().into_iter().chain(handles.enforcement.counters());
-    all.extend(named.map(|(name, value)| (name.to_owned(), value)));
-    for (reason, count) in handles.ingest.dead_letters() {
-        all.push((format!("ambit_ingest_dead_letters_total{{reason=\"{reason}\"}}"), count));
-    }
-    for (shard, next) in handles.ingest.positions() {
-        all.push((format!("ambit_ingest_next_offset{{shard=\"{shard}\"}}"), next));
-    }
-    let (analyze, gateway, maintain) = (&handles.analyze, &handles.gateway, &handles.maintain);
-    for (name, counter) in [
-        ("ambit_analyzer_events_total", &analyze.events),
-        ("ambit_analyzer_skipped_total", &analyze.skipped),
-        ("ambit_analyzer_findings_total", &analyze.findings),
-        ("ambit_analyzer_snapshots_total", &analyze.snapshots),
-        ("ambit_analyzer_unjudged_total", &analyze.unjudged),
-        ("ambit_gateway_accepted_total", &gateway.accepted),
-        ("ambit_gateway_refused_total", &gateway.refused),
-        ("ambit_gateway_redacted_total", &gateway.redacted),
-        ("ambit_store_active_files", &maintain.active_files),
-        ("ambit_store_compacted_files_total", &maintain.replaced),
-        ("ambit_store_vacuumed_files_total", &maintain.deleted_files),
-        ("ambit_store_retired_rows_total", &maintain.deleted_rows),
-        ("ambit_store_held_rows", &maintain.held_rows),
-    ] {
-        all.push((name.to_owned(), counter.load(Ordering::Relaxed)));
-    }
-    let away = handles.kafka.away_since().map_or(0, |since| now().micros_since(since) / 1_000_000);
-    all.push(("ambit_kafka_up".to_owned(), u64::from(handles.kafka.trouble().is_none())));
-    all.push(("ambit_kafka_away_seconds".to_owned(), u64::try_from(away).unwrap_or_default()));
-    for (task, state) in handles.tasks.all() {
-        all.push((format!("ambit_task_healthy{{task=\"{task}\"}}"), u64::from(state.healthy())));
-    }
-    all
-}
-
-fn troubles(handles: &Handles) -> Vec<(String, String)> {
-    let mut all = Vec::new();
-    all.extend(handles.kafka.trouble().map(|sentence| ("kafka".to_owned(), sentence)));
-    if let Health::Degraded(sentence) = handles.ingest.health() {
-        all.push(("ingest".to_owned(), sentence));
-    }
-    if let Some(sentence) = handles.ingest.integrity() {
-        all.push(("integrity".to_owned(), sentence));
-    }
-    if let Some(sentence) = handles.analyze.alarms.now() {
-        all.push(("analyzer".to_owned(), sentence));
-    }
-    if let Some(sentence) = handles.enforcement.trouble_now() {
-        all.push(("enforcement".to_owned(), sentence));
-    }
-    if let Some(sentence) = handles.maintain.trouble_now() {
-        all.push(("store".to_owned(), sentence));
-    }
-    for (task, state) in handles.tasks.all().into_iter().filter(|(_, state)| !state.healthy()) {
-        all.push((task, format!("{state:?}")));
-    }
-    all
 }
 
 /// Runs every role until the end is asked for.

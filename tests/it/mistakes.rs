@@ -42,6 +42,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
             "[broker]\nembedded = true\n[kafka]\nbootstrap_servers = \"kafka-1:9092\"",
             &["kafka-1:9092", "broker.embedded", "remove one"],
         ),
+        ("[gateway]\nlisten = \"nonsense\"", &["listen", "nonsense", "HOST:PORT"]),
         ("[api]\nquery_timeout_ms = 0", &["api.query_timeout_ms"]),
         ("[enforcement]\npolicy_file = \"/absent/policy.toml\"", &["/absent/policy.toml cannot be read"]),
         ("[ledger]\nlog_name = \"two words\"", &["ledger.log_name"]),
@@ -66,6 +67,14 @@ fn what_is_wrong_is_said_with_what_to_do() {
         );
     }
     fails_with(&["--data-dir", &data, "verify"], &["there is no store", "--data-dir"]);
+    for (listen, words) in [
+        ("nonsense", &["`--listen`", "nonsense", "HOST:PORT"][..]),
+        ("no.such.host.invalid:7070", &["`--listen`", "no.such.host.invalid"]),
+    ] {
+        fails_with(&["--data-dir", &data, "up", "--listen", listen], words);
+        fails_with(&["--data-dir", &data, "demo", "--listen", listen], words);
+    }
+    fails_with(&["--log", "ambit=loud", "config", "check"], &["--log", "ambit=loud", "debug"]);
     fails_with(&["--data-dir", &data, "search", "x"], &["there is no store"]);
     fails_with(
         &["--data-dir", &data, "--bootstrap-servers", "127.0.0.1:1", "ingest"],

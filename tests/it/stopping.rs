@@ -46,3 +46,41 @@ async fn one_data_directory_has_one_process() {
     ambit.stop();
     ambit.restart().await;
 }
+
+/// API and console need the data directory alone. Where nobody is told of findings, that is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_is_served_without_kafka_and_a_missing_receiver_is_told() {
+    let broker = TestBroker::embedded();
+    let dir = tempfile::tempdir().unwrap();
+    let mut ambit = Ambit::start(&broker, dir.path(), "").await;
+    for place in ["/readyz", "/api/v1/overview"] {
+        let told = ambit.get(place).await;
+        assert!(told["notices"][0].as_str().unwrap().contains("nothing is revoked"), "{told}");
+    }
+    assert!(ambit.log().contains("nothing is revoked"), "{}", ambit.log());
+    let metrics = ambit.metrics().await;
+    assert!(metrics.contains("ambit_receivers_missing 1\n"), "{metrics}");
+    for family in ["ambit_ingest_last_commit_seconds", "ambit_task_healthy"] {
+        assert!(metrics.contains(&format!("# HELP {family} ")), "{metrics}");
+        assert!(metrics.contains(&format!("# TYPE {family} gauge")), "{metrics}");
+    }
+    let huge = ambit.try_get("/api/v1/findings?severity=huge").await.unwrap_err();
+    assert!(huge.starts_with("400") && huge.contains("critical"), "{huge}");
+    ambit.stop();
+    drop(broker);
+
+    let port = free_port();
+    let config = dir.path().join("serve.toml");
+    std::fs::write(&config, format!("[api]\nlisten = \"localhost:{port}\"\n")).unwrap();
+    let mut command = program();
+    command.arg("--config").arg(&config).arg("--data-dir").arg(dir.path().join("data"));
+    let mut served = command.args(["--bootstrap-servers", "127.0.0.1:1", "serve"]).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while reqwest::get(format!("http://127.0.0.1:{port}/healthz")).await.is_err() {
+        assert!(served.try_wait().unwrap().is_none() && Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let asked =
+        std::process::Command::new("kill").args(["-TERM", &served.id().to_string()]).status().unwrap();
+    assert!(asked.success() && served.wait().unwrap().success());
+}
