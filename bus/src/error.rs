@@ -39,7 +39,7 @@ pub enum Error {
         reason: String,
         /// What it led to.
         #[source]
-        cause: KafkaError,
+        cause: Box<KafkaError>,
     },
     /// A topic could not be created.
     #[error("topic {topic} cannot be created: {why}")]

@@ -65,7 +65,7 @@ fn is_secret(name: &str) -> bool {
 fn masked<S: Serializer>(properties: &BTreeMap<String, Property>, serializer: S) -> Result<S::Ok, S::Error> {
     let mask = |name: &String, value: &Property| match value {
         Property::Text(_) if is_secret(name) => MASK.into(),
-        shown => shown.clone(),
+        Property::Text(_) | Property::Secret(_) => value.clone(),
     };
     serializer.collect_map(properties.iter().map(|(name, value)| (name, mask(name, value))))
 }
@@ -95,14 +95,11 @@ impl Default for KafkaOptions {
 impl KafkaOptions {
     /// Checks what can be checked without a broker: that no property is reserved or unknown, that secrets are there.
     pub fn check(&self) -> Result<(), Error> {
-        let refused = match self.client("ambit-check")?.create_native_config() {
-            Ok(_) => return Ok(()),
-            Err(refused) => refused,
-        };
-        match refused {
-            KafkaError::ClientConfig(_, why, property, _) => Err(Error::Property { property, why }),
-            other => Err(Error::Client(other)),
+        let Err(refused) = self.client("ambit-check")?.create_native_config() else { return Ok(()) };
+        if let KafkaError::ClientConfig(_, why, property, _) = refused {
+            return Err(Error::Property { property, why });
         }
+        Err(Error::Client(refused))
     }
 
     /// A client's configuration, before its own settings.

@@ -29,7 +29,7 @@ impl Admin {
 
     fn unreachable(&self, options: &KafkaOptions, cause: KafkaError) -> Error {
         let reason = self.asking.reason().map_or_else(String::new, |reason| format!(" ({reason})"));
-        Error::Unreachable { servers: options.bootstrap_servers.clone(), reason, cause }
+        Error::Unreachable { servers: options.bootstrap_servers.clone(), reason, cause: Box::new(cause) }
     }
 }
 

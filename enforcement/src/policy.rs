@@ -77,7 +77,7 @@ struct Rule {
     min_severity: Severity,
     rules: Option<GlobSet>,
     /// As they stand in the policy.
-    rule_patterns: Vec<String>,
+    patterns: Vec<String>,
     agents: Option<GlobSet>,
     tenants: Option<GlobSet>,
     action: Action,
@@ -121,7 +121,7 @@ impl Policy {
     /// Checks that every pattern of rule ids matches one of these ids: one that matches none disarms its rule silently.
     pub fn check_rules(&self, known: &[&str]) -> Result<(), Error> {
         for rule in &self.rules {
-            for pattern in &rule.rule_patterns {
+            for pattern in &rule.patterns {
                 let set = globs(&rule.name, "rules", std::slice::from_ref(pattern))?;
                 if !set.is_some_and(|set| known.iter().any(|id| set.is_match(id))) {
                     return Err(Error::Policy(format!(
@@ -176,7 +176,7 @@ impl Rule {
         Ok(Self {
             min_severity: document.min_severity.unwrap_or(Severity::Info),
             rules: globs(&name, "rules", &document.rules)?,
-            rule_patterns: document.rules,
+            patterns: document.rules,
             agents: globs(&name, "agents", &document.agents)?,
             tenants: globs(&name, "tenants", &document.tenants)?,
             action: document.action,

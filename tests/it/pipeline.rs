@@ -114,7 +114,7 @@ async fn whole_story(broker: TestBroker) {
         .output()
         .unwrap();
     assert!(String::from_utf8_lossy(&found.stdout).lines().count() >= attacks.len(), "{}", said(&found));
-    a_task_is_found_with_and_without_those_below(&ambit).await;
+    a_task_is_found_with_and_without_those_below(&ambit);
     replay_gives_the_findings_that_were_given(&ambit.dir.join("data")).await;
     let replayed = ambit.command().arg("replay").output().unwrap();
     assert!(replayed.status.success(), "{}", said(&replayed));
@@ -131,7 +131,7 @@ async fn whole_story(broker: TestBroker) {
 }
 
 /// `--task` takes a root task with all below it, and also a task below one.
-async fn a_task_is_found_with_and_without_those_below(ambit: &Ambit) {
+fn a_task_is_found_with_and_without_those_below(ambit: &Ambit) {
     let search = |args: &[&str]| -> Vec<Value> {
         let mut command = ambit.command();
         let found = command.args(["search", "--json", "--limit", "500"]).args(args).output().unwrap();
