@@ -29,10 +29,25 @@ at_least() {
   [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]
 }
 
-# The version of a package that could be installed; nothing when there is none.
+# Runs as root; where that cannot be, fails.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+can_be_root() {
+  [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null 2>&1
+}
+
+# The version of a package that could be installed; nothing when there is none. A fresh machine knows of no packages yet.
+updated=no
 candidate() { # package
   command -v apt-cache >/dev/null || return 0
   LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \(.*\)$/\1/p' | grep -v '(none)' || true
+}
+update() {
+  if [ "$updated" = no ] && command -v apt-get >/dev/null && can_be_root; then
+    as_root apt-get -qq update || fail "the lists of packages could not be had: see above"
+    updated=yes
+  fi
 }
 
 missing=()
@@ -56,6 +71,7 @@ if [ "$what" != demo ]; then
   need python3 python3
   need mvn maven
   if ! command -v java >/dev/null 2>&1; then
+    update
     if [ -n "$(candidate openjdk-17-jre-headless)" ]; then
       missing+=(openjdk-17-jre-headless)
     else
@@ -72,27 +88,27 @@ fi
 
 # Rust and Node.js are the machine owner's choice where they are there; where they are not, the distribution's will do
 # if they are new enough.
-command -v cargo >/dev/null || [ -z "$(candidate rustup)" ] || missing+=(rustup)
+if ! command -v cargo >/dev/null; then
+  update
+  [ -z "$(candidate rustup)" ] || missing+=(rustup)
+fi
 if ! command -v node >/dev/null; then
+  update
   found=$(candidate nodejs)
   if [ -n "$found" ] && at_least "$node" "${found%%[-+~]*}"; then missing+=(nodejs npm); fi
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then
   mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
-  root=()
-  if [ "$(id -u)" -ne 0 ]; then
-    if ! command -v sudo >/dev/null 2>&1; then
-      echo "setup: packages are missing, and this is neither root nor is there sudo. As root, run:" >&2
-      echo "  apt-get update && apt-get install -y --no-install-recommends ${missing[*]}" >&2
-      exit 2
-    fi
-    root=(sudo)
-  fi
   command -v apt-get >/dev/null || fail "this is not Debian; install what these packages hold: ${missing[*]}"
+  if ! can_be_root; then
+    echo "setup: packages are missing, and this is neither root nor is there sudo. As root, run:" >&2
+    echo "  apt-get update && apt-get install -y --no-install-recommends ${missing[*]}" >&2
+    exit 2
+  fi
   echo "setup: installing ${missing[*]}"
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q update
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "${missing[@]}"
+  update
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "${missing[@]}"
 fi
 
 command -v cargo >/dev/null || fail "Rust is missing, and this distribution has no package rustup: install it as rustup.rs

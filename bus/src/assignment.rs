@@ -1,7 +1,7 @@
 //! Changes of assignment: who owns which shard, told to the owner while Kafka's group waits for the answer.
 
-use crate::logging;
 use crate::consumer::{FailureKind, ShardFailure, StartAt};
+use crate::logging;
 use ambit_schemas::{Shard, Topic};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;

@@ -247,7 +247,8 @@ pub fn examine(options: &KafkaOptions, shard: Shard, from: u64) -> Result<Option
         .set("auto.offset.reset", "error")
         .set("check.crcs", "true")
         .set("isolation.level", "read_committed");
-    let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet::default()).map_err(Error::Client)?;
+    let consumer: BaseConsumer<Quiet> =
+        config.create_with_context(Quiet::default()).map_err(Error::Client)?;
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(
         shard.topic.name(),
