@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What each family of metrics counts; without its prefix `ambit_`.
-const HELP: [(&str, &str); 35] = [
+const HELP: &[(&str, &str)] = &[
     ("analyzer_events_total", "Events that were judged."),
     ("analyzer_findings_total", "Findings that were given."),
     ("analyzer_skipped_total", "Records that are no events, so were not judged."),
     ("analyzer_snapshots_total", "Snapshots of the analyzer's state that were written."),
-    ("analyzer_unjudged_total", "Records that Kafka lost before they were judged."),
+    ("analyzer_unjudged_total", "Events that were not judged, because neither Kafka nor the store has them."),
     ("enforcement_acknowledged_total", "Deliveries that a receiver acknowledged."),
     ("enforcement_attempt_seconds_total", "Time that tries to deliver took."),
     ("enforcement_attempts_total", "Tries to deliver a response."),
@@ -24,13 +24,24 @@ const HELP: [(&str, &str); 35] = [
     ("gateway_redacted_total", "Values that the gateway redacted."),
     ("gateway_refused_total", "Events that the gateway refused."),
     ("ingest_bytes_total", "Bytes of keys and values that were stored."),
+    ("ingest_clock_skews_total", "Events whose time was too far from when Kafka had them."),
     ("ingest_commits_total", "Commits to the table."),
     ("ingest_dead_letters_total", "Records that are no events, by reason."),
     ("ingest_duplicates_total", "Events that were stored again, marked as duplicates."),
+    (
+        "ingest_fenced_total",
+        "Commits that were given up because another process had stored the shard meanwhile.",
+    ),
+    ("ingest_halted_shards", "Shards that are not stored until somebody looks into them."),
     ("ingest_last_commit_seconds", "Time that the last commit took."),
+    (
+        "ingest_lost_assignments_total",
+        "Times that a shard went to another process while this one was not heard.",
+    ),
     ("ingest_next_offset", "The first offset of a shard that is not stored."),
-    ("ingest_offset_gaps_total", "Gaps in Kafka's offsets: records lost before they were stored."),
+    ("ingest_offset_gaps_total", "Offsets that Kafka lost before they were stored."),
     ("ingest_records_total", "Records that were stored."),
+    ("ingest_sequence_gaps_total", "Events that producers numbered and Kafka never had."),
     ("integrity_faults_total", "Faults that the scrubber found in the store."),
     ("kafka_away_seconds", "Time since when no Kafka broker answers; 0 while one does."),
     ("kafka_up", "Whether a Kafka broker answers."),
