@@ -7,6 +7,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/ambit
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 export AMBIT_BROKER_TARGET_DIR=${AMBIT_BROKER_TARGET_DIR:-$cache/broker-target}
 export AMBIT_BROKER_BIN=${AMBIT_BROKER_BIN:-$AMBIT_BROKER_TARGET_DIR/debug/ambit-broker}
+export PATH=$cache/tools/bin:${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
 summary=()
 
 finish() { # exit code
@@ -31,11 +32,15 @@ step() { # name command...
   fi
 }
 
-skipped() { # name reason
+told() { # name reason
   summary+=("SKIPPED          $1: $2")
   printf '\n##############################################################\n'
   printf '## SKIPPED: %s\n## %s\n' "$1" "$2"
   printf '##############################################################\n'
+}
+
+skipped() { # name reason
+  told "$@"
   if [ "${CI:-}" = true ]; then
     echo "with CI=true a skipped lane is a failure"
     finish 1
@@ -46,7 +51,7 @@ broker() { # cargo's arguments
   (cd broker && CARGO_TARGET_DIR=$AMBIT_BROKER_TARGET_DIR cargo "$@")
 }
 
-step "set-up" scripts/setup.sh
+step "set-up" scripts/setup.sh test
 step "console: build" scripts/console.sh
 step "console: lint" npm --prefix dashboards run --silent lint
 step "console: types" npm --prefix dashboards run --silent typecheck
@@ -60,10 +65,21 @@ step "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 if cargo deny --version >/dev/null 2>&1; then
   step "licences and bans" cargo deny --offline check licenses bans
 else
-  echo "cargo-deny is not installed: tests/it/tidy.rs checks its bans too, nothing checks the licences"
-  summary+=("not run          licences (cargo install cargo-deny --locked)")
+  skipped "licences" "cargo-deny is not installed: cargo install --locked cargo-deny"
 fi
 
+# What tests need that may not be there: they would pass without a word.
+command -v strace >/dev/null || skipped "whether every commit is fsynced" "strace is not installed"
+readers=0
+tests/readers/venv.sh >/dev/null || readers=$?
+case $readers in
+  0) ;;
+  3) skipped "other readers of the table" "tests/readers/requirements.txt could not be installed" ;;
+  *) finish "$readers" ;;
+esac
+data=${AMBIT_DATA:-$(dirname "$PWD")/shared/data}
+# Recorded runs lie outside the repository, so that they may be absent everywhere.
+[ -d "$data/agentdyn" ] || told "recorded runs" "they are not at $data (AMBIT_DATA names another place)"
 kafka=0
 tests/kafka/kafka.sh install || kafka=$?
 case $kafka in

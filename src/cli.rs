@@ -234,7 +234,7 @@ pub struct SearchArgs {
     /// The agent's id.
     #[arg(long)]
     pub agent: Option<String>,
-    /// The task, or any task below this root task.
+    /// In this task, or in any task below it when it is a root task.
     #[arg(long)]
     pub task: Option<String>,
     /// The tool.

@@ -4,8 +4,10 @@ use ambit::cli::{Cli, Command, ConfigCommand};
 use ambit::commands;
 use ambit::config::{self, Config};
 use ambit::demo;
-use ambit::output::{print, print_error};
+use ambit::output::{print, print_error, sentence};
 use ambit::roles::up::{self, Role};
+use ambit_query_api::resolve;
+use anyhow::{Context, anyhow};
 use clap::Parser;
 use mimalloc::MiMalloc;
 use std::io::IsTerminal;
@@ -21,7 +23,7 @@ fn main() -> ExitCode {
     match start(cli) {
         Ok(code) => code,
         Err(error) => {
-            print_error(&format!("ambit: {error:#}"));
+            print_error(&format!("ambit: {}", sentence(&error)));
             ExitCode::FAILURE
         }
     }
@@ -45,7 +47,13 @@ fn log(config: &Config) -> anyhow::Result<()> {
         "{},deltalake_core=warn,delta_kernel=warn,buoyant_kernel=warn,datafusion=warn",
         config.log.filter
     );
-    let filter = EnvFilter::try_new(filter)?;
+    let filter = EnvFilter::try_new(filter).with_context(|| {
+        format!(
+            "`--log` (`log.filter`) cannot be `{}`: give error, warn, info, debug, trace, or filters such as \
+             `ambit_ingest=debug`",
+            config.log.filter
+        )
+    })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if config.log.json {
         lines.json().init();
@@ -62,7 +70,7 @@ async fn dispatch(command: Command, mut config: Config) -> anyhow::Result<ExitCo
     match command {
         Command::Up(args) => {
             if let Some(listen) = &args.listen {
-                config.api.listen = listen.parse()?;
+                config.api.listen = resolve(listen).map_err(|why| anyhow!("`--listen`: {why}"))?;
             }
             up::run(config, args.url_file.as_deref()).await?;
         }

@@ -34,4 +34,4 @@ pub use options::{FingerprintSecret, Options};
 pub use origin::Origin;
 pub use prepare::{Prepared, Preparer};
 pub use snapshot::SnapshotError;
-pub use target::{Target, TargetKind, targets_of};
+pub use target::{Target, TargetKind, VALUE_BYTES_MAX, targets_of};

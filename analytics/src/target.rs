@@ -62,7 +62,7 @@ const DEPTH_MAX: usize = 8;
 /// Most targets of one call.
 const TARGETS_MAX: usize = 256;
 /// Longest value that can be a target; longer ones are free text.
-const VALUE_BYTES_MAX: usize = 512;
+pub const VALUE_BYTES_MAX: usize = 512;
 
 const RECIPIENT_ROLES: &[&str] = &[
     "account",

@@ -5,6 +5,7 @@
 //! beside their targets and written to `target/bench/NAME.json`. A missed target is printed, no failure; a wrong
 //! result is a failure. `docs/performance.md` says what was measured and what limits it.
 
+#![allow(clippy::disallowed_methods, reason = "scripts tell the benchmarks by the environment what to do")]
 #![allow(clippy::cast_precision_loss, reason = "figures are rounded to four digits when they are told")]
 
 mod analyzer;

@@ -48,7 +48,8 @@ impl Server {
         let listener = match TcpListener::bind(listen).await {
             Ok(listener) => listener,
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => bail!(
-                "port {} is taken: stop what listens on {listen}, or choose another port with --listen",
+                "port {} is taken: stop what listens on {listen}, or choose another port with --listen (`broker.listen` in the \
+                 configuration of `ambit`)",
                 listen.port()
             ),
             Err(error) => return Err(error).with_context(|| format!("cannot listen on {listen}")),

@@ -1,8 +1,10 @@
 //! Changes of assignment: who owns which shard, told to the owner while Kafka's group waits for the answer.
 
 use crate::consumer::{FailureKind, ShardFailure, StartAt};
+use crate::logging;
 use ambit_schemas::{Shard, Topic};
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
@@ -45,6 +47,10 @@ pub(crate) struct Changes {
 }
 
 impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, kind: &str, line: &str) {
+        logging::log(level, kind, line);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         // Lost connections come by themselves and go by themselves; what must be told surfaces in the lag and in poll.
         tracing::debug!(%error, reason, "kafka client");

@@ -5,9 +5,9 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's error codes are an open list")]
 
 use crate::error::Error;
+use crate::logging::Quiet;
 use crate::options::KafkaOptions;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -28,10 +28,7 @@ const STEP: i64 = 20_000;
 const READ_MAX: i64 = 10_000_000;
 
 /// Creates the topic when it is absent. The embedded broker does not compact: there it keeps all.
-pub(crate) async fn ensure(
-    admin: &AdminClient<DefaultClientContext>,
-    options: &KafkaOptions,
-) -> Result<(), Error> {
+pub(crate) async fn ensure(admin: &AdminClient<Quiet>, options: &KafkaOptions) -> Result<(), Error> {
     let replication = i32::try_from(options.replication).unwrap_or(i32::MAX);
     let plain = || NewTopic::new(CHECKPOINT_TOPIC, 1, TopicReplication::Fixed(replication));
     let compacted = plain().set("cleanup.policy", "compact").set("segment.bytes", "67108864");
@@ -45,7 +42,7 @@ pub(crate) async fn ensure(
 }
 
 async fn create(
-    admin: &AdminClient<DefaultClientContext>,
+    admin: &AdminClient<Quiet>,
     topic: &NewTopic<'_>,
 ) -> Result<Result<(), RDKafkaErrorCode>, Error> {
     let ask = AdminOptions::new().operation_timeout(Some(ASK_TIMEOUT)).request_timeout(Some(ASK_TIMEOUT));
@@ -67,7 +64,7 @@ fn checkpoints(doing: &'static str) -> impl Fn(rdkafka::error::KafkaError) -> Er
 /// Sends checkpoints. A cheap clone.
 #[derive(Clone)]
 pub struct CheckpointSender {
-    inner: FutureProducer,
+    inner: FutureProducer<Quiet>,
 }
 
 impl std::fmt::Debug for CheckpointSender {
@@ -81,7 +78,7 @@ impl CheckpointSender {
     pub fn new(options: &KafkaOptions) -> Result<Self, Error> {
         let mut config = options.client("ambit-checkpoints")?;
         config.set("acks", "all").set("enable.idempotence", "true").set("message.timeout.ms", "30000");
-        Ok(Self { inner: config.create().map_err(Error::Client)? })
+        Ok(Self { inner: config.create_with_context(Quiet::default()).map_err(Error::Client)? })
     }
 
     /// Sends one and waits until Kafka has it.
@@ -111,7 +108,8 @@ pub fn newest_checkpoints(
     let mut config = options.client("ambit-checkpoints")?;
     config.set("group.id", "ambit-checkpoints").set("enable.auto.commit", "false");
     config.set("enable.partition.eof", "true").set("check.crcs", "true");
-    let consumer: BaseConsumer = config.create().map_err(Error::Client)?;
+    let consumer: BaseConsumer<Quiet> =
+        config.create_with_context(Quiet::default()).map_err(Error::Client)?;
     let (low, high) = match consumer.fetch_watermarks(CHECKPOINT_TOPIC, PARTITION, patience) {
         Ok(found) => found,
         Err(cause) if is_absent(&cause) => return Ok(HashMap::new()),
@@ -145,7 +143,7 @@ fn is_absent(cause: &rdkafka::error::KafkaError) -> bool {
 
 /// The last record of each key from `start` to before `end`.
 fn read(
-    consumer: &BaseConsumer,
+    consumer: &BaseConsumer<Quiet>,
     start: i64,
     end: i64,
     deadline: Instant,

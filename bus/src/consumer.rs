@@ -6,6 +6,7 @@
 use crate::arena::Arena;
 use crate::assignment::{ASK_TIMEOUT, Context, ShardOwner, shard};
 use crate::error::Error;
+use crate::logging::{Quiet, is_connection};
 use crate::options::KafkaOptions;
 use ambit_schemas::{Record, Shard, Topic};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -132,6 +133,7 @@ impl ShardConsumer {
             self.take_changes(&mut batch);
             match polled {
                 Ok(message) => batch.records.extend(record_of(&message, &mut self.arena)),
+                Err(error) if is_connection(&error) => tracing::debug!(%error, "kafka client"),
                 Err(error) => batch.failures.push(failure_of(error)?),
             }
         }
@@ -245,7 +247,8 @@ pub fn examine(options: &KafkaOptions, shard: Shard, from: u64) -> Result<Option
         .set("auto.offset.reset", "error")
         .set("check.crcs", "true")
         .set("isolation.level", "read_committed");
-    let consumer: BaseConsumer = config.create().map_err(Error::Client)?;
+    let consumer: BaseConsumer<Quiet> =
+        config.create_with_context(Quiet::default()).map_err(Error::Client)?;
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(
         shard.topic.name(),

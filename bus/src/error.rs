@@ -9,19 +9,37 @@ pub enum Error {
     /// A property that would break a guarantee.
     #[error("`kafka.properties` must not set `{0}`: Ambit's guarantees depend on its own value")]
     ReservedProperty(String),
+    /// A secret among the properties cannot be had.
+    #[error("`kafka.properties`, `{property}`: {why}")]
+    Secret {
+        /// The property.
+        property: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// librdkafka does not know a property, or not its value.
+    #[error("`kafka.properties`, `{property}`: {why} (librdkafka's documentation lists all properties)")]
+    Property {
+        /// The property.
+        property: String,
+        /// What librdkafka says.
+        why: String,
+    },
     /// librdkafka refused the configuration.
     #[error("the Kafka client cannot be set up: check `kafka.properties`")]
     Client(#[source] KafkaError),
     /// The brokers do not answer.
     #[error(
-        "Kafka at {servers} does not answer: check that it runs and that `kafka.bootstrap_servers` is right"
+        "Kafka at {servers} does not answer{reason}: check that it runs and that `kafka.bootstrap_servers` is right"
     )]
     Unreachable {
         /// Where we tried.
         servers: String,
-        /// Why.
+        /// Why the last connection failed, in brackets, as far as librdkafka says.
+        reason: String,
+        /// What it led to.
         #[source]
-        cause: KafkaError,
+        cause: Box<KafkaError>,
     },
     /// A topic could not be created.
     #[error("topic {topic} cannot be created: {why}")]

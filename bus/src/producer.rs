@@ -1,6 +1,7 @@
 //! The producer: idempotent, acknowledged by all replicas, bounded.
 
 use crate::error::Error;
+use crate::logging::Quiet;
 use crate::options::KafkaOptions;
 use ambit_schemas::limits::RECORD_BYTES_MAX;
 use ambit_schemas::{Outgoing, Shard, Topic};
@@ -37,7 +38,7 @@ pub enum Linger {
 /// Sends records to Kafka. A cheap clone.
 #[derive(Clone)]
 pub struct Producer {
-    inner: FutureProducer,
+    inner: FutureProducer<Quiet>,
 }
 
 impl fmt::Debug for Producer {
@@ -66,7 +67,7 @@ impl Producer {
                     Linger::Throughput => "10",
                 },
             );
-        Ok(Self { inner: config.create().map_err(Error::Client)? })
+        Ok(Self { inner: config.create_with_context(Quiet::default()).map_err(Error::Client)? })
     }
 
     /// Sends a record and waits until Kafka has it: where it stands.

@@ -7,6 +7,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::disallowed_methods,
     clippy::missing_panics_doc,
     reason = "a test that cannot start its broker fails"
 )]

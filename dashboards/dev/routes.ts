@@ -49,6 +49,7 @@ function overview(world: World): Overview {
     shards: [...world.shards()].map(([shard, size]) => ({ shard: shard.replace(":", "/"), next_offset: size, tree_size: size, checkpoint_size: size - (size % 5 === 0 ? 2 : 0) })),
     table_version: 4711,
     newest_event_time: world.records.map(({ view }) => view.time ?? "").toSorted().at(-1) ?? null,
+    notices: [],
   };
 }
 

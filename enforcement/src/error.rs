@@ -29,6 +29,23 @@ pub enum Error {
     /// The response policy is not valid.
     #[error("the response policy is not valid: {0}")]
     Policy(String),
+    /// The response policy in a file is not valid.
+    #[error("the response policy {} is not valid: {why}", path.display())]
+    PolicyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to write.
+        why: String,
+    },
+    /// The file with the response policy cannot be read.
+    #[error("the response policy {} cannot be read: is `enforcement.policy_file` right?", path.display())]
+    PolicyUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: std::io::Error,
+    },
     /// A receiver is not configured as it must be.
     #[error("receiver `{id}`: {why}")]
     Receiver {

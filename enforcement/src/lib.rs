@@ -25,10 +25,11 @@ mod schedule;
 mod service;
 pub mod sign;
 
+pub use ambit_bus::SecretRef;
 pub use deliver::Clock;
 pub use error::Error;
 pub use handle::Handle;
-pub use options::{Options, ReceiverOptions, SecretRef};
+pub use options::{Options, ReceiverOptions};
 pub use outbox::{DeliveryState, Due, Outbox};
 pub use outbox::{Incoming, Tried};
 pub use policy::{BUILT_IN, Before};

@@ -2,11 +2,11 @@
 
 use crate::error::Error;
 use crate::guard;
+use ambit_bus::SecretRef;
 use ambit_schemas::id::ReceiverId;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use url::Url;
-use zeroize::Zeroizing;
 
 /// How enforcement is configured.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -46,30 +46,6 @@ const fn default_concurrency() -> usize {
 
 const fn default_timeout_ms() -> u64 {
     10_000
-}
-
-/// Where a secret stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum SecretRef {
-    /// In a file.
-    File(PathBuf),
-    /// In an environment variable.
-    Env(String),
-}
-
-impl SecretRef {
-    /// Reads it.
-    pub fn read(&self) -> Result<Zeroizing<String>, String> {
-        let text = match self {
-            Self::File(path) => std::fs::read_to_string(path)
-                .map_err(|error| format!("cannot read the secret file {}: {error}", path.display()))?,
-            Self::Env(name) => std::env::var_os(name)
-                .and_then(|value| value.into_string().ok())
-                .ok_or_else(|| format!("the environment variable `{name}` with the secret is not set"))?,
-        };
-        Ok(Zeroizing::new(text.trim().to_owned()))
-    }
 }
 
 impl ReceiverOptions {

@@ -76,6 +76,8 @@ struct Rule {
     name: String,
     min_severity: Severity,
     rules: Option<GlobSet>,
+    /// As they stand in the policy.
+    patterns: Vec<String>,
     agents: Option<GlobSet>,
     tenants: Option<GlobSet>,
     action: Action,
@@ -114,6 +116,23 @@ impl Policy {
         let rules =
             document.rule.into_iter().map(|rule| Rule::new(rule, receivers)).collect::<Result<_, _>>()?;
         Ok(Self { digest: hex::encode(Sha256::digest(text)), budget: document.budget, rules })
+    }
+
+    /// Checks that every pattern of rule ids matches one of these ids: one that matches none disarms its rule silently.
+    pub fn check_rules(&self, known: &[&str]) -> Result<(), Error> {
+        for rule in &self.rules {
+            for pattern in &rule.patterns {
+                let set = globs(&rule.name, "rules", std::slice::from_ref(pattern))?;
+                if !set.is_some_and(|set| known.iter().any(|id| set.is_match(id))) {
+                    return Err(Error::Policy(format!(
+                        "rule `{}`, `rules`: `{pattern}` matches no rule there is (known: {})",
+                        rule.name,
+                        known.join(", ")
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// SHA-256 of the policy's bytes, hexadecimal.
@@ -157,6 +176,7 @@ impl Rule {
         Ok(Self {
             min_severity: document.min_severity.unwrap_or(Severity::Info),
             rules: globs(&name, "rules", &document.rules)?,
+            patterns: document.rules,
             agents: globs(&name, "agents", &document.agents)?,
             tenants: globs(&name, "tenants", &document.tenants)?,
             action: document.action,

@@ -78,11 +78,20 @@ impl ShardOwner for Owner {
     fn release(&self, _shards: &[Shard]) {}
 }
 
+/// Names the file that a policy was read from.
+fn in_file(options: &Options, error: Error) -> Error {
+    match (error, &options.policy_file) {
+        (Error::Policy(why), Some(path)) => Error::PolicyFile { path: path.clone(), why },
+        (error, _) => error,
+    }
+}
+
 impl Service {
-    /// Checks the configuration: receivers, secrets, policy. Nothing is sent.
-    pub fn check(options: &Options) -> Result<(), Error> {
+    /// Checks the configuration: receivers, secrets, policy. Nothing is sent. `rules` are the ids of all rules there
+    /// are: a policy that speaks of others would never act.
+    pub fn check(options: &Options, rules: &[&str]) -> Result<(), Error> {
         Self::receivers(options)?;
-        Self::policy(options).map(|_| ())
+        Self::policy(options)?.check_rules(rules).map_err(|error| in_file(options, error))
     }
 
     fn receivers(options: &Options) -> Result<Vec<Receiver>, Error> {
@@ -105,8 +114,8 @@ impl Service {
             None => Policy::parse(BUILT_IN, &known),
             Some(path) => {
                 let text = std::fs::read_to_string(path)
-                    .map_err(|error| Error::Policy(format!("cannot read {}: {error}", path.display())))?;
-                Policy::parse(&text, &known)
+                    .map_err(|cause| Error::PolicyUnreadable { path: path.clone(), cause })?;
+                Policy::parse(&text, &known).map_err(|error| in_file(options, error))
             }
         }
     }

@@ -37,6 +37,8 @@ pub struct EventFilter {
     pub task: Option<String>,
     /// In which delegation tree.
     pub root_task: Option<String>,
+    /// In this task, or in any below it when it is a root task.
+    pub within: Option<String>,
     /// With which tool.
     pub tool: Option<String>,
     /// Which kind; a prefix when it ends with a dot or `*`.
@@ -61,6 +63,9 @@ impl EventFilter {
         ];
         let mut all: Vec<Expr> =
             equals.into_iter().filter_map(|(column, text)| Some(is(column, text.as_ref()?))).collect();
+        if let Some(task) = &self.within {
+            all.push(is(names::TASK, task).or(is(names::ROOT_TASK, task)));
+        }
         if let Some(kind) = &self.kind {
             let prefix = kind.strip_suffix('*').or_else(|| kind.ends_with('.').then_some(kind.as_str()));
             all.push(match prefix {

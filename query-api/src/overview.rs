@@ -96,6 +96,8 @@ pub struct OverviewView {
     pub table_version: u64,
     /// The newest event.
     pub newest_event_time: Option<String>,
+    /// What whoever runs this should know, though nothing is wrong: that nothing is revoked, for example.
+    pub notices: Vec<String>,
 }
 
 /// A signed checkpoint.
@@ -164,6 +166,7 @@ impl Engine {
             shards: self.shards(ledgers).await?,
             table_version: self.version().await?,
             newest_event_time: text_of(newest),
+            notices: Vec::new(),
             events_by_kind,
         })
     }

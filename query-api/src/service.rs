@@ -9,13 +9,26 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+/// One sample of a metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metric {
+    /// Its name, and its labels in braces if it has any. A counter's name ends with `_total`.
+    pub name: String,
+    /// In base units: seconds, bytes.
+    pub value: f64,
+    /// What it counts.
+    pub help: &'static str,
+}
+
 /// Figures and states that other parts of the process tell.
 #[derive(Clone)]
 pub struct Sources {
-    /// Counters, with their names.
-    pub counters: Arc<dyn Fn() -> Vec<(String, u64)> + Send + Sync>,
+    /// What is counted and measured.
+    pub metrics: Arc<dyn Fn() -> Vec<Metric> + Send + Sync>,
     /// What is wrong, by part; empty when all is well.
     pub troubles: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
+    /// What whoever runs this should know, though nothing is wrong.
+    pub notices: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The machine's clock.
     pub now: Arc<dyn Fn() -> ambit_schemas::Timestamp + Send + Sync>,
 }

@@ -25,6 +25,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All, the least first.
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+
     /// The name on the wire.
     pub const fn name(self) -> &'static str {
         match self {

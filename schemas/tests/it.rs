@@ -1,6 +1,7 @@
 //! What others read is held still by files: wire examples of every kind, and JSON schemas. To accept a change on
 //! purpose, run with `UPDATE_GOLDEN=1` and review the difference.
 
+#![allow(clippy::disallowed_methods, reason = "scripts tell the tests by the environment what to do")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

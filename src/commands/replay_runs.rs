@@ -4,15 +4,12 @@ use crate::cli::{EnvelopeMode, ReplayRunsArgs};
 use crate::config::Config;
 use crate::keys;
 use crate::output::print;
-use crate::roles::parts::Parts;
+use crate::roles::parts::{PENDING_MAX, Parts};
 use crate::runs::{Envelopes, datasets, events_of};
 use ambit_schemas::encode;
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::VecDeque;
-
-/// Most events on their way into Kafka.
-const PENDING_MAX: usize = 10_000;
 
 /// Runs the command.
 pub async fn run(config: &Config, args: &ReplayRunsArgs) -> anyhow::Result<()> {

@@ -20,7 +20,7 @@ pub async fn run(config: &Config, args: &SearchArgs) -> anyhow::Result<()> {
     let filter = EventFilter {
         span: Span { from: time("--from", args.from.as_deref())?, to: time("--to", args.to.as_deref())? },
         agent: args.agent.clone(),
-        root_task: args.task.clone(),
+        within: args.task.clone(),
         tool: args.tool.clone(),
         kind: args.kind.clone(),
         text: args.text.clone(),

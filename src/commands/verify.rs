@@ -4,16 +4,20 @@ mod bar;
 mod consistency;
 mod marks;
 mod remembered;
+mod shards;
 
 use crate::cli::VerifyArgs;
 use crate::config::Config;
 use crate::output::{print, print_error};
 use crate::roles::parts::Parts;
-use ambit_ingest::verify::{Report, Scope, ShardReport, Verification};
-use ambit_schemas::{Shard, Timestamp, Topic};
+use ambit_ingest::verify::{Fault, Report, Scope, ShardReport, Verification};
+use ambit_ledger::CheckpointKey;
+use ambit_schemas::{Shard, Timestamp};
+use ambit_store::Position;
 use anyhow::{Context, bail};
 use bar::Bar;
 use marks::Marks;
+use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -32,13 +36,13 @@ pub async fn run(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode>
         );
     }
     let parts = Parts { config };
-    let (store, signer) = (parts.store().await?, parts.signer()?);
-    let shards: Vec<Shard> = match &args.shard {
-        Some(text) => vec![text.parse()?],
-        None => all_shards(config),
-    };
+    let (store, signer) = (parts.store().await?, parts.existing_signer()?);
     let state = args.state.clone().unwrap_or_else(|| config.data_dir.join("verified.json"));
     let mut marks = Marks::read(&state, signer.public_key())?;
+    let known = shards::known(config, &store, marks.shards()).await?;
+    let shards = shards::chosen(&known, args.shard.as_deref())?;
+    // Before anything is read, so that what is not signed afterwards was not signed all along.
+    let stored = store.positions(&shards).await?;
     let mut scope = Scope {
         shards: shards.clone(),
         day: args.day.as_deref().map(day).transpose()?,
@@ -47,12 +51,11 @@ pub async fn run(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode>
     };
     let mut broken =
         tokio::task::block_in_place(|| remembered::contradictions(config, &shards, signer.public_key()))?;
-    if args.incremental {
-        for shard in &shards {
-            match marks.proved(config, *shard, signer.public_key())? {
-                marks::Start::At(size) => drop(scope.from.insert(*shard, size)),
-                marks::Start::Broken(what) => broken.push(what),
-            }
+    for shard in &shards {
+        match marks.proved(config, *shard, signer.public_key())? {
+            marks::Start::At(size) if args.incremental => drop(scope.from.insert(*shard, size)),
+            marks::Start::At(_) => {}
+            marks::Start::Broken(what) => broken.push(what),
         }
     }
     let verification = Verification {
@@ -62,9 +65,12 @@ pub async fn run(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode>
         key: signer.public_key().clone(),
     };
     let bar = Arc::new(Bar::new());
-    let report =
+    let mut report =
         verification.run(&scope, Arc::<Bar>::clone(&bar)).await.context("the store could not be checked")?;
     bar.finish();
+    for report in &mut report.shards {
+        uncovered(config, report, signer.public_key())?;
+    }
     if scope.day.is_none() {
         let contradicted = !broken.is_empty();
         for report in report
@@ -81,7 +87,8 @@ pub async fn run(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode>
             written => written?,
         }
     }
-    show(&report, &broken, args.json)?;
+    let unsigned = unsigned(&report, &stored);
+    show(&report, &unsigned, &broken, args.json)?;
     let intact = report.intact() && broken.is_empty();
     Ok(if intact { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) })
 }
@@ -96,30 +103,54 @@ fn day(text: &str) -> anyhow::Result<i32> {
     Ok(midnight.with_context(|| format!("`--day` must be like 2026-11-24, got `{text}`"))?.day())
 }
 
-/// Every shard that the configuration knows, and those that have a ledger.
-fn all_shards(config: &Config) -> Vec<Shard> {
-    let mut shards = Vec::new();
-    for topic in Topic::ALL {
-        let ledgers =
-            std::fs::read_dir(config.ledger_dir().join(topic.name())).into_iter().flatten().flatten();
-        let numbers = ledgers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let count = numbers.map(|number| number + 1).max().unwrap_or_default().max(config.kafka.partitions);
-        shards.extend((0..count).map(|partition| Shard::new(topic, partition)));
+/// Rows of a shard that has no checkpoint at all are vouched for by nobody, unless the first was signed just now.
+fn uncovered(config: &Config, report: &mut ShardReport, key: &CheckpointKey) -> anyhow::Result<()> {
+    if report.rows + report.retired == 0 || report.signed > 0 || report.fault.is_some() {
+        return Ok(());
     }
-    shards
+    let tree = consistency::open(config, report.shard.parse()?, key);
+    if tree.is_ok_and(|tree| tree.checkpoint().is_some()) {
+        return Ok(());
+    }
+    let dir = config.ledger_dir().join(&report.shard);
+    let what = format!(
+        "no checkpoint covers these {} rows: the ledger in {} was removed, or never signed; restore it from a backup",
+        report.rows + report.retired,
+        dir.display()
+    );
+    report.fault = Some(Fault { leaf_index: 0, offset: None, event_id: None, file: None, what });
+    report.faults = 1;
+    Ok(())
 }
 
-fn show(report: &Report, broken: &[String], json: bool) -> anyhow::Result<()> {
+/// Rows that no checkpoint covers yet, by shard.
+fn unsigned(report: &Report, stored: &HashMap<Shard, Position>) -> BTreeMap<String, u64> {
+    let tail = |report: &ShardReport| {
+        let stored = stored.get(&report.shard.parse().ok()?)?.tree_size;
+        Some((report.shard.clone(), stored.checked_sub(report.signed).filter(|rows| *rows > 0)?))
+    };
+    report.shards.iter().filter(|report| report.intact()).filter_map(tail).collect()
+}
+
+fn show(
+    report: &Report,
+    unsigned: &BTreeMap<String, u64>,
+    broken: &[String],
+    json: bool,
+) -> anyhow::Result<()> {
     if json {
         let mut value = serde_json::to_value(report)?;
         if let Some(object) = value.as_object_mut() {
             object.insert("checkpoints".into(), broken.into());
+            object.insert("unsigned".into(), serde_json::to_value(unsigned)?);
             object.insert("intact".into(), (report.intact() && broken.is_empty()).into());
         }
         print(&serde_json::to_string_pretty(&value)?);
         return Ok(());
     }
-    report.shards.iter().for_each(show_shard);
+    for report in &report.shards {
+        show_shard(report, unsigned.get(&report.shard).copied().unwrap_or_default());
+    }
     for file in &report.files {
         print_error(&format!("BROKEN  {}: {}", file.file, file.what));
     }
@@ -129,15 +160,19 @@ fn show(report: &Report, broken: &[String], json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show_shard(report: &ShardReport) {
+fn show_shard(report: &ShardReport, unsigned: u64) {
     let Some(fault) = &report.fault else {
         let from = if report.from > 0 { format!(" from leaf {}", report.from) } else { String::new() };
         let retired = match report.retired {
             0 => String::new(),
             leaves => format!(", {leaves} deleted by retention"),
         };
+        let tail = match unsigned {
+            0 => String::new(),
+            rows => format!(", the last {rows} not signed yet"),
+        };
         let (shard, rows, signed) = (&report.shard, report.rows, report.signed);
-        print(&format!("intact  {shard}  {rows} rows{from}, {signed} signed{retired}"));
+        print(&format!("intact  {shard}  {rows} rows{from}, {signed} signed{retired}{tail}"));
         return;
     };
     let named = [

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::keys;
+use crate::roles::up::rule_ids;
 use anyhow::{Context, bail};
 
 /// Checks values, and the files that they name.
@@ -11,7 +12,18 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
         bail!("`kafka.partitions` must be from 1 to 1024, got {}", config.kafka.partitions);
     }
     if config.kafka.bootstrap_servers.trim().is_empty() {
-        bail!("`kafka.bootstrap_servers` is empty: name at least one broker as host:port");
+        bail!(
+            "`kafka.bootstrap_servers` names no broker: give at least one as host:port, or leave `broker.embedded` out"
+        );
+    }
+    if config.kafka.replication == 0 || config.kafka.replication > i16::MAX.unsigned_abs().into() {
+        bail!("`kafka.replication` must be from 1 to {}, got {}", i16::MAX, config.kafka.replication);
+    }
+    if let Some(program) = config.broker.program.as_deref().filter(|program| !program.is_file()) {
+        bail!("`broker.program` names {}, which is not a file", program.display());
+    }
+    if config.api.query_timeout_ms == 0 || config.api.concurrent_queries == 0 || config.api.memory_mb == 0 {
+        bail!("`api.query_timeout_ms`, `api.concurrent_queries` and `api.memory_mb` must be at least 1");
     }
     if config.ingest.commit_every_ms == 0 || config.ingest.commit_rows == 0 || config.ingest.workers == 0 {
         bail!("`ingest.commit_every_ms`, `ingest.commit_rows` and `ingest.workers` must be at least 1");
@@ -38,5 +50,5 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     if !config.api.listen.ip().is_loopback() && config.api.allowed_hosts.is_empty() {
         bail!("`api.listen` is {}, not loopback: name the host in `api.allowed_hosts`", config.api.listen);
     }
-    ambit_enforcement::Service::check(&config.enforcement).context("`enforcement`")
+    ambit_enforcement::Service::check(&config.enforcement, &rule_ids()).context("`enforcement`")
 }

@@ -8,7 +8,8 @@ pub use check::check;
 pub use ledger::Ledger;
 
 use crate::cli::Cli;
-use anyhow::Context;
+use ambit_query_api::listen_address;
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,9 +46,11 @@ pub struct Config {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Broker {
-    /// Whether `ambit up` starts it. Set to false to use `kafka.bootstrap_servers`.
-    pub embedded: bool,
+    /// Whether `ambit up` starts it. Unless said otherwise, when `kafka.bootstrap_servers` names no brokers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<bool>,
     /// Where it listens.
+    #[serde(deserialize_with = "listen_address")]
     pub listen: SocketAddr,
     /// The program; by default `ambit-broker` beside this program, then on the PATH.
     pub program: Option<PathBuf>,
@@ -55,7 +58,7 @@ pub struct Broker {
 
 impl Default for Broker {
     fn default() -> Self {
-        Self { embedded: true, listen: SocketAddr::from(([127, 0, 0, 1], 7092)), program: None }
+        Self { embedded: None, listen: SocketAddr::from(([127, 0, 0, 1], 7092)), program: None }
     }
 }
 
@@ -66,6 +69,7 @@ pub struct Gateway {
     /// Whether `ambit up` runs it.
     pub enabled: bool,
     /// Where it listens.
+    #[serde(deserialize_with = "listen_address")]
     pub listen: SocketAddr,
 }
 
@@ -139,15 +143,35 @@ impl Config {
         }
         if let Some(servers) = &cli.bootstrap_servers {
             config.kafka.bootstrap_servers.clone_from(servers);
-            config.broker.embedded = false;
+            config.broker.embedded = Some(false);
         }
         if let Some(filter) = &cli.log {
             config.log.filter.clone_from(filter);
         }
-        if config.broker.embedded {
-            config.kafka.bootstrap_servers = config.broker.listen.to_string();
-        }
+        config.choose_broker()?;
         Ok(config)
+    }
+
+    /// Whoever names brokers wants those, and otherwise there is the embedded one.
+    fn choose_broker(&mut self) -> anyhow::Result<()> {
+        let (named, own) = (self.kafka.bootstrap_servers.trim(), self.broker.listen.to_string());
+        let embedded = self.broker.embedded.unwrap_or(named.is_empty());
+        if embedded && !named.is_empty() && named != own {
+            bail!(
+                "`kafka.bootstrap_servers` names {named}, and `broker.embedded = true` asks for the embedded broker: \
+                 remove one of the two"
+            );
+        }
+        if embedded {
+            self.kafka.bootstrap_servers = own;
+        }
+        self.broker.embedded = Some(embedded);
+        Ok(())
+    }
+
+    /// Whether `ambit up` starts the embedded broker.
+    pub fn embedded_broker(&self) -> bool {
+        self.broker.embedded.unwrap_or(true)
     }
 
     fn read(path: &Path) -> anyhow::Result<Self> {

@@ -7,11 +7,12 @@ use crate::config::Config;
 use crate::keys;
 use crate::output::print;
 use crate::roles::parts::Parts;
-use crate::roles::up::{Process, Role};
+use crate::roles::up::Process;
 use crate::runtime::supervisor::{OnError, Stage};
 use crate::simulate::{Options, Pace, Simulation, Told, now, play};
 use ambit_enforcement::{ReceiverOptions, SecretRef};
-use anyhow::Context;
+use ambit_query_api::resolve;
+use anyhow::{Context, anyhow};
 use receiver::Taken;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
+use zeroize::Zeroizing;
 
 /// The receiver's name in events and policies.
 const RECEIVER: &str = "demo-receiver";
@@ -31,8 +33,7 @@ const REVOKED_WAITING: usize = 64;
 
 /// Runs the demo.
 pub async fn run(mut config: Config, args: &DemoArgs) -> anyhow::Result<()> {
-    config.api.listen =
-        args.listen.parse().with_context(|| format!("`--listen {}` is no address", args.listen))?;
+    config.api.listen = resolve(&args.listen).map_err(|why| anyhow!("`--listen`: {why}"))?;
     let receiver = TcpListener::bind(("127.0.0.1", 0)).await.context("the demo's receiver cannot listen")?;
     let address = receiver.local_addr().context("the receiver's address")?;
     let secret_path = config.keys_dir().join("demo-webhook.secret");
@@ -46,13 +47,22 @@ pub async fn run(mut config: Config, args: &DemoArgs) -> anyhow::Result<()> {
         timeout_ms: 5_000,
     }];
     let shutdown = CancellationToken::new();
-    let mut process = Process::new(config.clone(), shutdown.clone());
+    config.gateway.enabled = true;
+    let mut process = Process::whole(config.clone(), shutdown.clone()).await?;
     print("starting the broker, the store, the analyzer, enforcement and the console");
-    process.prepare(true).await?;
-    for role in [Role::Ingest, Role::Analyze, Role::Enforce, Role::Gateway] {
-        process.start(role).await?;
-    }
-    let url = process.start_serve(args.url_file.as_deref()).await?;
+    let started = start(&mut process, &config, args, (receiver, secret)).await;
+    process.run(started).await?;
+    print("ended in order; the next start continues where this one stopped");
+    Ok(())
+}
+
+async fn start(
+    process: &mut Process,
+    config: &Config,
+    args: &DemoArgs,
+    (receiver, secret): (TcpListener, Zeroizing<String>),
+) -> anyhow::Result<()> {
+    let url = process.start(args.url_file.as_deref()).await?.unwrap_or_default();
     print(&format!("\n  console: {url}\n"));
     print("a fleet of agents works; one of them is about to be hijacked (Ctrl-C ends everything in order)\n");
 
@@ -65,9 +75,9 @@ pub async fn run(mut config: Config, args: &DemoArgs) -> anyhow::Result<()> {
             receiver::run(listener, &secret, revoked, tell_webhook, token).await
         }
     });
-    start_fleet(&mut process, &config, args, revocations)?;
+    start_fleet(process, config, args, revocations)?;
     if args.seconds > 0 {
-        let (limit, shutdown) = (Duration::from_secs(args.seconds), shutdown.clone());
+        let (limit, shutdown) = (Duration::from_secs(args.seconds), process.shutdown());
         process.supervisor().spawn(Stage::Intake, "time limit", OnError::Stop, move |token| {
             let shutdown = shutdown.clone();
             async move {
@@ -79,8 +89,6 @@ pub async fn run(mut config: Config, args: &DemoArgs) -> anyhow::Result<()> {
             }
         });
     }
-    process.run().await?;
-    print("ended in order; the next start continues where this one stopped");
     Ok(())
 }
 

@@ -111,6 +111,7 @@ async fn last_words(mut stderr: Lines<BufReader<ChildStderr>>) -> String {
 }
 
 /// The configured program, or the one beside this program, or the one on the PATH.
+#[allow(clippy::disallowed_methods, reason = "where programs are is told by the environment alone")]
 fn find(configured: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(program) = configured {
         if program.is_file() {
@@ -131,8 +132,9 @@ fn find(configured: Option<&Path>) -> anyhow::Result<PathBuf> {
     {
         Some(program) => Ok(program),
         None => bail!(
-            "the embedded broker `{PROGRAM}` is neither beside this program nor on the PATH: run `make broker`, or set \
-             `broker.program`, or use Apache Kafka with `--bootstrap-servers`"
+            "the embedded broker `{PROGRAM}` is neither what AMBIT_BROKER_BIN names, nor beside this program, nor on the \
+             PATH: `make install` puts both programs side by side; or set `broker.program`, or use Apache Kafka with \
+             `--bootstrap-servers`"
         ),
     }
 }

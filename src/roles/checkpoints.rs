@@ -59,6 +59,7 @@ where
     Telling: Future<Output = anyhow::Result<()>>,
 {
     let (mut posted, mut told) = (board.watch(), BTreeMap::<Shard, TreeSize>::new());
+    let mut failing = false;
     loop {
         let changed = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
@@ -79,11 +80,16 @@ where
             match result {
                 Ok(()) => drop(told.insert(shard, size)),
                 Err(error) => {
-                    tracing::warn!(%shard, "{error:#}: tried again in a moment");
-                    failed = true;
+                    if !failing {
+                        tracing::warn!(%shard, "{error:#}: tried again until it is taken");
+                    }
+                    (failed, failing) = (true, true);
+                    // What is in the way of one is in the way of all.
+                    break;
                 }
             }
         }
+        failing &= failed;
         if failed {
             posted.mark_changed();
         }

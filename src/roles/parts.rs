@@ -16,6 +16,9 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Most events of one producer of ours on their way into Kafka: about a second of what it takes, and a few megabytes.
+pub const PENDING_MAX: usize = 10_000;
+
 /// Opens parts of the process.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
@@ -44,6 +47,20 @@ impl Parts<'_> {
         let signer = CheckpointSigner::load_or_create(&path, &self.config.ledger.log_name)
             .with_context(|| format!("the ledger's key {} cannot be used", path.display()))?;
         Ok(Arc::new(signer))
+    }
+
+    /// Who signed checkpoints so far, for those who only check: no key is made.
+    ///
+    /// # Errors
+    /// When there is no key: another one could vouch for nothing that is there.
+    pub fn existing_signer(&self) -> anyhow::Result<CheckpointSigner> {
+        let path = self.config.keys_dir().join("ledger.key");
+        CheckpointSigner::load(&path, &self.config.ledger.log_name).with_context(|| {
+            format!(
+                "nothing can be verified without the ledger's key {}: restore it from a backup",
+                path.display()
+            )
+        })
     }
 
     /// Where ledgers are and who signs them.

@@ -7,26 +7,33 @@ use crate::roles::analyze::Counters;
 use crate::roles::broker::Broker;
 use crate::roles::checkpoints;
 use crate::roles::gateway::{self, Gateway};
+use crate::roles::listeners::Listeners;
 use crate::roles::maintain::{self, Maintain};
+use crate::roles::metrics;
 use crate::roles::parts::Parts;
+use crate::runtime::lock::{DataLock, Sharing};
 use crate::runtime::signals;
 use crate::runtime::supervisor::{OnError, Stage, Supervisor, TaskStates, on_thread};
 use crate::simulate::now;
-use ambit_ingest::Health;
+use ambit_bus::HealthProbe;
 use ambit_ingest::scrub::Scrubber;
 use ambit_ingest::verify::Verification;
-use ambit_query_api::{Engine, Sources};
+use ambit_query_api::Engine;
 use ambit_schemas::redact::RedactionSecret;
 use ambit_schemas::{Shard, Topic};
 use ambit_store::Store;
 use anyhow::Context;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+
+/// Said where nobody is told of findings.
+const NO_RECEIVERS: &str = "nothing is revoked: no receiver of webhooks is configured, findings are only recorded (add \
+                            `[[enforcement.receivers]]`)";
+/// How often it is asked whether Kafka is there.
+const ASK_KAFKA_EVERY: Duration = Duration::from_secs(1);
 
 /// A role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +50,13 @@ pub enum Role {
     Serve,
 }
 
+impl Role {
+    /// Whether it keeps something of its own in the data directory. The others read what these write.
+    const fn writes(self) -> bool {
+        matches!(self, Self::Ingest | Self::Analyze | Self::Enforce)
+    }
+}
+
 /// What the roles of this process tell of themselves.
 #[derive(Debug, Clone, Default)]
 pub struct Handles {
@@ -56,6 +70,10 @@ pub struct Handles {
     pub gateway: Arc<gateway::Counters>,
     /// The table's upkeep.
     pub maintain: Arc<maintain::Counters>,
+    /// Whether Kafka answers.
+    pub kafka: ambit_bus::Health,
+    /// What whoever runs this should know, though nothing is wrong.
+    pub notices: Vec<String>,
     /// All tasks.
     pub tasks: TaskStates,
 }
@@ -67,19 +85,49 @@ pub struct Process {
     supervisor: Supervisor,
     shutdown: CancellationToken,
     handles: Handles,
+    listeners: Listeners,
+    roles: Vec<Role>,
+    embedded_broker: bool,
+    /// Held until everything has stopped.
+    _lock: Option<DataLock>,
 }
 
 impl Process {
-    /// A process without roles, whose end is asked for by `shutdown` or a signal.
-    pub fn new(config: Config, shutdown: CancellationToken) -> Self {
+    /// A process for every role, with the embedded broker if one is configured.
+    pub async fn whole(config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
+        let mut roles = vec![Role::Ingest, Role::Analyze, Role::Enforce];
+        roles.extend(config.gateway.enabled.then_some(Role::Gateway));
+        roles.push(Role::Serve);
+        let lock = DataLock::take(&config.data_dir, Sharing::Alone)?;
+        let embedded = config.embedded_broker();
+        Self::open(config, shutdown, roles, embedded, Some(lock)).await
+    }
+
+    /// A process for one role against Kafka.
+    pub async fn single(config: Config, shutdown: CancellationToken, role: Role) -> anyhow::Result<Self> {
+        let lock =
+            role.writes().then(|| DataLock::take(&config.data_dir, Sharing::AmongRoles)).transpose()?;
+        Self::open(config, shutdown, vec![role], false, lock).await
+    }
+
+    /// Takes what only one process can have; nothing runs yet but the watch for signals. The end is asked for by
+    /// `shutdown` or a signal.
+    async fn open(
+        config: Config,
+        shutdown: CancellationToken,
+        roles: Vec<Role>,
+        embedded_broker: bool,
+        lock: Option<DataLock>,
+    ) -> anyhow::Result<Self> {
+        let listeners = Listeners::bind(&config, &roles, embedded_broker).await?;
         let mut supervisor = Supervisor::new(shutdown.clone());
         let handles = Handles { tasks: supervisor.states(), ..Handles::default() };
         let watched = shutdown.clone();
         // Signals are watched to the very end, so that a second one is heard while stages stop.
-        supervisor.spawn(Stage::Foundation, "signals", OnError::Stop, move |stopped| {
+        supervisor.spawn(Stage::Signals, "signals", OnError::Stop, move |stopped| {
             signals::watch(watched.clone(), stopped)
         });
-        Self { config, supervisor, shutdown, handles }
+        Ok(Self { config, supervisor, shutdown, handles, listeners, roles, embedded_broker, _lock: lock })
     }
 
     /// What asks for the end.
@@ -92,10 +140,29 @@ impl Process {
         &mut self.supervisor
     }
 
-    /// Starts the embedded broker, if it is configured, and creates the topics.
-    pub async fn prepare(&mut self, embedded: bool) -> anyhow::Result<()> {
+    /// Starts everything. Returns the console's URL, if there is one, and writes it to a file if asked.
+    pub async fn start(&mut self, url_file: Option<&Path>) -> anyhow::Result<Option<String>> {
+        // API and console read what is there: they need no Kafka.
+        if self.roles != [Role::Serve] {
+            self.prepare().await?;
+        }
+        let mut url = None;
+        for role in self.roles.clone() {
+            match role {
+                Role::Gateway => self.start_gateway()?,
+                Role::Ingest => self.start_ingest().await?,
+                Role::Analyze => self.start_analyze().await?,
+                Role::Enforce => self.start_enforce()?,
+                Role::Serve => url = Some(self.start_serve(url_file).await?),
+            }
+        }
+        Ok(url)
+    }
+
+    /// Starts the embedded broker, if there is to be one, and creates the topics.
+    async fn prepare(&mut self) -> anyhow::Result<()> {
         self.config.kafka.check()?;
-        if embedded && self.config.broker.embedded {
+        if self.embedded_broker {
             let broker = Broker::start(&self.config).await?;
             let mut broker = Some(broker);
             let shutdown = self.shutdown.clone();
@@ -108,42 +175,58 @@ impl Process {
                 }
             });
         }
-        ambit_bus::ensure_topics(&self.config.kafka).await.context("the topics are not there")
+        ambit_bus::ensure_topics(&self.config.kafka).await.context("the topics are not there")?;
+        self.watch_kafka()
     }
 
-    /// Starts a role.
-    pub async fn start(&mut self, role: Role) -> anyhow::Result<()> {
-        match role {
-            Role::Gateway => self.start_gateway().await,
-            Role::Ingest => self.start_ingest().await,
-            Role::Analyze => self.start_analyze().await,
-            Role::Enforce => self.start_enforce(),
-            Role::Serve => self.start_serve(None).await.map(|_| ()),
+    /// Starts what asks the brokers, again and again, whether they are there.
+    fn watch_kafka(&mut self) -> anyhow::Result<()> {
+        let probe = Arc::new(HealthProbe::new(&self.config.kafka, self.handles.kafka.clone())?);
+        self.supervisor.spawn(Stage::Serving, "kafka", OnError::Restart, move |shutdown| {
+            let probe = Arc::clone(&probe);
+            async move {
+                while !shutdown.is_cancelled() {
+                    let asking = Arc::clone(&probe);
+                    tokio::task::spawn_blocking(move || asking.ask(now)).await?;
+                    tokio::select! {
+                        () = shutdown.cancelled() => {}
+                        () = tokio::time::sleep(ASK_KAFKA_EVERY) => {}
+                    }
+                }
+                Ok(())
+            }
+        });
+        Ok(())
+    }
+
+    /// Runs until the end is asked for or something fails that cannot be done without. When the start failed, what has
+    /// started is stopped in order, and why is the error.
+    pub async fn run<T>(self, started: anyhow::Result<T>) -> anyhow::Result<()> {
+        let Err(why) = started else { return self.supervisor.run().await };
+        self.shutdown.cancel();
+        if let Err(error) = self.supervisor.run().await {
+            tracing::debug!("while stopping after a failed start: {error:#}");
         }
-    }
-
-    /// Runs until the end is asked for or something fails that cannot be done without.
-    pub async fn run(self) -> anyhow::Result<()> {
-        self.supervisor.run().await
+        Err(why)
     }
 
     async fn store(&self) -> anyhow::Result<Store> {
         Parts { config: &self.config }.store().await
     }
 
-    async fn start_gateway(&mut self) -> anyhow::Result<()> {
+    fn start_gateway(&mut self) -> anyhow::Result<()> {
         let parts = Parts { config: &self.config };
-        let listener = bind(&self.config.gateway.listen.to_string(), "gateway.listen").await?;
         let token = keys::token(&self.config.keys_dir().join("gateway.token"))?;
         let secret = keys::token(&self.config.keys_dir().join("redaction.key"))?;
         let (producer, counters) =
             (parts.prompt_producer("ambit-gateway")?, Arc::clone(&self.handles.gateway));
-        let mut listener = Some(listener);
+        let (mut listener, kafka) = (self.listeners.gateway.take(), self.handles.kafka.clone());
         self.supervisor.spawn(Stage::Intake, "gateway", OnError::Stop, move |shutdown| {
             let gateway = Gateway {
                 producer: producer.clone(),
                 token: token.clone(),
                 redaction: RedactionSecret::new(secret.as_bytes()),
+                kafka: kafka.clone(),
                 counters: Arc::clone(&counters),
             };
             let listener = listener.take();
@@ -255,7 +338,11 @@ impl Process {
     }
 
     fn start_enforce(&mut self) -> anyhow::Result<()> {
-        ambit_enforcement::Service::check(&self.config.enforcement)?;
+        ambit_enforcement::Service::check(&self.config.enforcement, &rule_ids())?;
+        if self.config.enforcement.receivers.is_empty() {
+            tracing::warn!("{NO_RECEIVERS}");
+            self.handles.notices.push(NO_RECEIVERS.to_owned());
+        }
         let service = ambit_enforcement::Service {
             options: self.config.enforcement.clone(),
             kafka: self.config.kafka.clone(),
@@ -272,9 +359,9 @@ impl Process {
     }
 
     /// Starts API and console. Returns the console's URL, with its token; writes it to a file if asked.
-    pub async fn start_serve(&mut self, url_file: Option<&Path>) -> anyhow::Result<String> {
+    async fn start_serve(&mut self, url_file: Option<&Path>) -> anyhow::Result<String> {
         let parts = Parts { config: &self.config };
-        let listener = bind(&self.config.api.listen.to_string(), "api.listen").await?;
+        let listener = self.listeners.api.take().context("nothing listens for the API")?;
         let address = listener.local_addr().context("the API's address")?;
         let token = keys::token(&self.config.keys_dir().join("api.token"))?;
         let url = format!("http://{address}/#token={}", token.as_str());
@@ -288,7 +375,7 @@ impl Process {
                 shards: shards(&self.config),
             },
             token,
-            sources: sources(&self.handles),
+            sources: metrics::sources(&self.handles),
         };
         let mut listener = Some(listener);
         self.supervisor.spawn(Stage::Serving, "api", OnError::Stop, move |shutdown| {
@@ -313,103 +400,25 @@ pub fn shards(config: &Config) -> Vec<Shard> {
     Topic::ALL.into_iter().flat_map(of).collect()
 }
 
-/// Binds early, so that a taken port is told before anything else starts.
-async fn bind(address: &str, option: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}: stop what listens there, or set `{option}` to another address")
-    })
-}
-
-fn sources(handles: &Handles) -> Sources {
-    let (counted, troubled) = (handles.clone(), handles.clone());
-    Sources {
-        counters: Arc::new(move || counters(&counted)),
-        troubles: Arc::new(move || troubles(&troubled)),
-        now: Arc::new(now),
-    }
-}
-
-fn counters(handles: &Handles) -> Vec<(String, u64)> {
-    let mut all: Vec<(String, u64)> = Vec::new();
-    let named = handles.ingest.counters().into_iter().chain(handles.enforcement.counters());
-    all.extend(named.map(|(name, value)| (name.to_owned(), value)));
-    for (reason, count) in handles.ingest.dead_letters() {
-        all.push((format!("ambit_ingest_dead_letters_total{{reason=\"{reason}\"}}"), count));
-    }
-    for (shard, next) in handles.ingest.positions() {
-        all.push((format!("ambit_ingest_next_offset{{shard=\"{shard}\"}}"), next));
-    }
-    let (analyze, gateway, maintain) = (&handles.analyze, &handles.gateway, &handles.maintain);
-    for (name, counter) in [
-        ("ambit_analyzer_events_total", &analyze.events),
-        ("ambit_analyzer_skipped_total", &analyze.skipped),
-        ("ambit_analyzer_findings_total", &analyze.findings),
-        ("ambit_analyzer_snapshots_total", &analyze.snapshots),
-        ("ambit_analyzer_unjudged_total", &analyze.unjudged),
-        ("ambit_gateway_accepted_total", &gateway.accepted),
-        ("ambit_gateway_refused_total", &gateway.refused),
-        ("ambit_gateway_redacted_total", &gateway.redacted),
-        ("ambit_store_active_files", &maintain.active_files),
-        ("ambit_store_compacted_files_total", &maintain.replaced),
-        ("ambit_store_vacuumed_files_total", &maintain.deleted_files),
-        ("ambit_store_retired_rows_total", &maintain.deleted_rows),
-        ("ambit_store_held_rows", &maintain.held_rows),
-    ] {
-        all.push((name.to_owned(), counter.load(Ordering::Relaxed)));
-    }
-    for (task, state) in handles.tasks.all() {
-        all.push((format!("ambit_task_healthy{{task=\"{task}\"}}"), u64::from(state.healthy())));
-    }
-    all
-}
-
-fn troubles(handles: &Handles) -> Vec<(String, String)> {
-    let mut all = Vec::new();
-    if let Health::Degraded(sentence) = handles.ingest.health() {
-        all.push(("ingest".to_owned(), sentence));
-    }
-    if let Some(sentence) = handles.ingest.integrity() {
-        all.push(("integrity".to_owned(), sentence));
-    }
-    if let Some(sentence) = handles.analyze.alarms.now() {
-        all.push(("analyzer".to_owned(), sentence));
-    }
-    if let Some(sentence) = handles.enforcement.trouble_now() {
-        all.push(("enforcement".to_owned(), sentence));
-    }
-    if let Some(sentence) = handles.maintain.trouble_now() {
-        all.push(("store".to_owned(), sentence));
-    }
-    for (task, state) in handles.tasks.all().into_iter().filter(|(_, state)| !state.healthy()) {
-        all.push((task, format!("{state:?}")));
-    }
-    all
+/// The ids of all rules, for whoever speaks of rules.
+pub fn rule_ids() -> Vec<&'static str> {
+    ambit_analytics::rules::ALL.iter().map(|rule| rule.id).collect()
 }
 
 /// Runs every role until the end is asked for.
 pub async fn run(config: Config, url_file: Option<&Path>) -> anyhow::Result<()> {
-    let mut process = Process::new(config, CancellationToken::new());
-    process.prepare(true).await?;
-    for role in [Role::Ingest, Role::Analyze, Role::Enforce] {
-        process.start(role).await?;
-    }
-    if process.config.gateway.enabled {
-        process.start(Role::Gateway).await?;
-    }
-    let url = process.start_serve(url_file).await?;
-    print(&format!("console: {url}"));
-    process.run().await
+    run_process(Process::whole(config, CancellationToken::new()).await?, url_file).await
 }
 
 /// Runs one role against Kafka.
 pub async fn run_role(config: Config, role: Role) -> anyhow::Result<()> {
-    let mut process = Process::new(config, CancellationToken::new());
-    process.prepare(false).await?;
-    if role == Role::Serve {
-        let url = process.start_serve(None).await?;
+    run_process(Process::single(config, CancellationToken::new(), role).await?, None).await
+}
+
+async fn run_process(mut process: Process, url_file: Option<&Path>) -> anyhow::Result<()> {
+    let started = process.start(url_file).await;
+    if let Ok(Some(url)) = &started {
         print(&format!("console: {url}"));
-    } else {
-        process.start(role).await?;
     }
-    process.run().await
+    process.run(started).await
 }

@@ -5,14 +5,13 @@
 //! the part that was cut off. It gets its fingerprint at the last result before the call that was cut.
 
 use crate::runs::dataset::{Call, Run};
+use ambit_analytics::VALUE_BYTES_MAX;
 use ambit_schemas::fingerprint::FingerprintKey;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The secret under which recorded runs are scored: no other installation reads their fingerprints.
 pub const RECORDED_SECRET: &[u8] = b"recorded runs";
-/// Longest value that is looked for, in bytes.
-const VALUE_BYTES_MAX: usize = 512;
 
 /// Fingerprints by step.
 #[derive(Debug, Default)]

@@ -35,10 +35,19 @@ pub enum Stage {
     Serving,
     /// What everything else stands on: the embedded broker.
     Foundation,
+    /// What is heard to the very end, while all others stop: signals.
+    Signals,
 }
 
-const STAGES: [Stage; 6] =
-    [Stage::Intake, Stage::Judgement, Stage::Consequence, Stage::Storage, Stage::Serving, Stage::Foundation];
+const STAGES: [Stage; 7] = [
+    Stage::Intake,
+    Stage::Judgement,
+    Stage::Consequence,
+    Stage::Storage,
+    Stage::Serving,
+    Stage::Foundation,
+    Stage::Signals,
+];
 
 /// What to do when a task fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

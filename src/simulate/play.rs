@@ -1,6 +1,7 @@
 //! Plays a simulation into Kafka: as fast as Kafka takes it, or at the speed of life.
 
 use super::{Simulated, Simulation, Truth};
+use crate::roles::parts::PENDING_MAX;
 use ambit_bus::Producer;
 use ambit_schemas::id::{EventId, TaskId};
 use ambit_schemas::{Event, Timestamp, encode};
@@ -10,9 +11,6 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-
-/// Most events on their way into Kafka.
-const PENDING_MAX: usize = 10_000;
 
 /// How to play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

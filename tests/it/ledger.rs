@@ -78,6 +78,68 @@ async fn an_older_copy_of_the_data_directory_is_recognised() {
     assert!(ready.contains("rolled back"), "{ready}");
 }
 
+/// Whoever removes the ledger removes what vouches for the rows: that is no intact store.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_without_a_ledger_are_not_intact() {
+    let broker = TestBroker::embedded();
+    let dir = tempfile::tempdir().unwrap();
+    let mut ambit = Ambit::start(&broker, dir.path(), "").await;
+    record(&ambit, "gone", 300).await;
+    ambit.stop();
+    let data = dir.path().join("data");
+    // Kafka is not there to remember: what remains must be enough.
+    let plain = |args: &[&str]| {
+        let mut command = crate::harness::program();
+        command.args(["--bootstrap-servers", "127.0.0.1:1", "--data-dir"]).arg(&data).arg("verify");
+        command.args(args).output().unwrap()
+    };
+    let (ledger, aside, marks) = (data.join("ledger"), dir.path().join("aside"), data.join("verified.json"));
+    let none = plain(&["--shard", "ambit.events/99"]);
+    assert_eq!(none.status.code(), Some(1), "{}", said(&none));
+    assert!(said(&none).contains("there is no shard ambit.events/99"), "{}", said(&none));
+
+    fs::rename(&ledger, &aside).unwrap();
+    let gone = plain(&[]);
+    assert_eq!(gone.status.code(), Some(2), "{}", said(&gone));
+    assert!(said(&gone).contains("no checkpoint covers these"), "{}", said(&gone));
+    assert!(
+        !marks.exists() || !fs::read_to_string(&marks).unwrap().contains("ambit.events"),
+        "nothing was verified"
+    );
+
+    // A ledger that was verified before and is gone now contradicts what was noted then, in a full run too.
+    fs::rename(&aside, &ledger).unwrap();
+    let intact = plain(&[]);
+    assert!(intact.status.success(), "{}", said(&intact));
+    assert!(!said(&intact).contains("librdkafka") && !said(&intact).contains("FAIL"), "{}", said(&intact));
+    fs::rename(&ledger, &aside).unwrap();
+    for args in [&[][..], &["--incremental"]] {
+        let gone = plain(args);
+        assert_eq!(gone.status.code(), Some(2), "{}", said(&gone));
+        assert!(said(&gone).contains("verified up to leaf"), "{args:?}: {}", said(&gone));
+    }
+    fs::rename(&aside, &ledger).unwrap();
+
+    // Without its key nothing can be checked, and none is made.
+    let (key, kept) = (data.join("keys/ledger.key"), dir.path().join("kept.key"));
+    fs::rename(&key, &kept).unwrap();
+    let keyless = plain(&[]);
+    assert_eq!(keyless.status.code(), Some(1), "{}", said(&keyless));
+    assert!(said(&keyless).contains("ledger.key") && !key.exists(), "{}", said(&keyless));
+    fs::rename(&kept, &key).unwrap();
+
+    // What is stored and not signed yet is told.
+    copy_dir(&ledger, &aside);
+    fs::remove_file(&marks).unwrap();
+    ambit.restart().await;
+    record(&ambit, "more", 600).await;
+    ambit.stop();
+    fs::remove_dir_all(&ledger).unwrap();
+    fs::rename(&aside, &ledger).unwrap();
+    let tail = plain(&[]);
+    assert!(tail.status.success() && said(&tail).contains("not signed yet"), "{}", said(&tail));
+}
+
 /// The newest checkpoint of the first shard that has one, in a file.
 async fn checkpoint_of(ambit: &Ambit, dir: &Path) -> std::path::PathBuf {
     let checkpoints = ambit.get("/api/v1/checkpoints").await;

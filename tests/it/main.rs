@@ -1,5 +1,6 @@
 //! One integration binary: a single link, parallel tests, one harness.
 
+#![allow(clippy::disallowed_methods, reason = "scripts tell the tests by the environment what to do")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -25,8 +26,10 @@ mod ledger;
 mod mistakes;
 mod notices;
 mod oracle;
+mod outage;
 mod pipeline;
 mod points;
 mod recorded;
 mod sources;
+mod stopping;
 mod tidy;

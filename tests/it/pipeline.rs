@@ -114,6 +114,7 @@ async fn whole_story(broker: TestBroker) {
         .output()
         .unwrap();
     assert!(String::from_utf8_lossy(&found.stdout).lines().count() >= attacks.len(), "{}", said(&found));
+    a_task_is_found_with_and_without_those_below(&ambit);
     replay_gives_the_findings_that_were_given(&ambit.dir.join("data")).await;
     let replayed = ambit.command().arg("replay").output().unwrap();
     assert!(replayed.status.success(), "{}", said(&replayed));
@@ -127,6 +128,28 @@ async fn whole_story(broker: TestBroker) {
     ambit.stop();
     receiver.shutdown.cancel();
     drop(receiver.task);
+}
+
+/// `--task` takes a root task with all below it, and also a task below one.
+fn a_task_is_found_with_and_without_those_below(ambit: &Ambit) {
+    let search = |args: &[&str]| -> Vec<Value> {
+        let mut command = ambit.command();
+        let found = command.args(["search", "--json", "--limit", "500"]).args(args).output().unwrap();
+        assert!(found.status.success(), "{}", said(&found));
+        let lines = String::from_utf8_lossy(&found.stdout);
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let all = search(&["--kind", "tool_call.requested"]);
+    let child = all.iter().find(|event| !event["task"].is_null() && event["task"] != event["root_task"]);
+    let child = child.expect("the simulated fleet delegates");
+    let (task, root) = (child["task"].as_str().unwrap(), child["root_task"].as_str().unwrap());
+    let (of_task, of_root) = (search(&["--task", task]), search(&["--task", root]));
+    assert!(!of_task.is_empty() && of_task.iter().all(|event| event["task"] == task));
+    assert!(of_root.len() > of_task.len() && of_root.iter().all(|event| event["root_task"] == root));
+    assert!(
+        of_root.iter().any(|event| event["task"] == task)
+            && of_root.iter().any(|event| event["task"] == root)
+    );
 }
 
 async fn check_attacks(ambit: &Ambit, attacks: &[Value], receiver: &Receiver) {

@@ -44,7 +44,7 @@ export function fillChain(chain: Sparse<Chain>): Chain {
 export function fillOverview(overview: Partial<Overview>): Overview {
   const empty: Overview = {
     events: 0, events_by_kind: {}, events_last_minute: 0, agents: 0, tasks: 0, findings_by_severity: {}, responses: RESPONSES,
-    dead_letters: 0, shards: [], table_version: null, newest_event_time: null,
+    dead_letters: 0, shards: [], table_version: null, newest_event_time: null, notices: [],
   };
   return { ...empty, ...overview };
 }

@@ -32,6 +32,8 @@ export interface Overview {
   shards: ShardStatus[];
   table_version: number | null;
   newest_event_time: string | null;
+  /** What whoever runs this should know, though nothing is wrong. */
+  notices: string[];
 }
 
 export interface EventView {

@@ -12,6 +12,7 @@ import { useFresh } from "../state/fresh";
 import { useResource } from "../state/resource";
 import { AgentStates } from "./overview/AgentStates";
 import { Kinds, Health } from "./overview/Health";
+import { Notices } from "./overview/Notices";
 import { Newest } from "./overview/Newest";
 import { Tiles } from "./overview/Tiles";
 
@@ -50,6 +51,7 @@ export function Overview() {
       >
         <Live resource={now} every={EVERY} paused={paused} setPaused={setPaused} />
       </PageHead>
+      <Notices notices={now.data?.counts.notices ?? []} />
       <Resolve
         resource={now}
         what="the overview"

@@ -1,3 +1,5 @@
+import { createElement } from "react";
+import { renderToStaticMarkup } from "react-dom/server";
 import { describe, expect, it } from "vitest";
 import type { Chain, EventView, FindingView } from "../api/types";
 import { splitAgent } from "../api/client";
@@ -5,6 +7,7 @@ import { fillEvent, fillFinding, fillOverview } from "../api/fill";
 import { pieces } from "../components/Json";
 import { unfinished } from "./Chain";
 import { entries, purposeOf } from "./Chains";
+import { Notices } from "./overview/Notices";
 import { readColumns } from "./search/EventTable";
 
 const event = (task: string, root: string, time: string, data: unknown = null): EventView => ({
@@ -74,5 +77,12 @@ it("what a server leaves out is null, and what it says stays", () => {
   expect(bare).toMatchObject({ agent: null, severity: null, data: null, duplicate: true, tool: "send_money" });
   const view = fillFinding({ ...found("a", "low"), response: { action: "notify", decided_at: "t", deliveries: [] } });
   expect(view.response).toMatchObject({ action: "notify", decided_at: "t" });
-  expect(fillOverview({ events: 3 })).toMatchObject({ events: 3, shards: [], responses: { decided: 0 } });
+  expect(fillOverview({ events: 3 })).toMatchObject({ events: 3, shards: [], responses: { decided: 0 }, notices: [] });
+});
+
+it("the overview tells what whoever runs this should know, as text", () => {
+  const told = renderToStaticMarkup(createElement(Notices, { notices: ["nothing is revoked <b>"] }));
+  expect(told).toContain('role="status"');
+  expect(told).toContain("nothing is revoked &lt;b&gt;");
+  expect(renderToStaticMarkup(createElement(Notices, { notices: [] }))).toBe("");
 });

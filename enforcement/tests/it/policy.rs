@@ -78,3 +78,19 @@ fn a_policy_that_cannot_hold_is_refused_with_the_reason() {
         assert!(error.contains(words), "{text}: {error}");
     }
 }
+
+#[test]
+fn a_pattern_that_matches_no_rule_is_refused_with_the_file() {
+    let known = ["E-TOOL", "E-DEST", "C-FOREIGN"];
+    let policy = |rules: &str| {
+        let text = format!("[[rule]]\nname = \"stop\"\nrules = [{rules}]\naction = \"revoke_task\"");
+        Policy::parse(&text, &[receiver_id("idp")]).unwrap()
+    };
+    policy("\"E-*\", \"C-FOREIGN\"").check_rules(&known).unwrap();
+    policy("").check_rules(&known).unwrap();
+    Policy::parse(BUILT_IN, &[]).unwrap().check_rules(&known).unwrap();
+    for typo in ["E-NOPE", "e-tool", "F-*"] {
+        let told = policy(&format!("\"E-*\", \"{typo}\"")).check_rules(&known).unwrap_err().to_string();
+        assert!(told.contains(typo) && told.contains("`stop`") && told.contains("C-FOREIGN"), "{told}");
+    }
+}

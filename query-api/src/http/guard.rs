@@ -3,18 +3,24 @@
 use crate::http::problem::Problem;
 use crate::service::Service;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Refuses callers without the token. Digests are compared, so that the time taken says nothing about it.
+/// Whether a caller presents this token: `Authorization: Bearer ...` (RFC 6750). Digests are compared, so that the time
+/// taken says nothing about it. Without the header, or with no token to compare with, nobody is let in.
+pub fn presents(headers: &HeaderMap, token: &str) -> bool {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.strip_prefix("Bearer "));
+    !token.is_empty() && given.is_some_and(|given| Sha256::digest(given) == Sha256::digest(token))
+}
+
+/// Refuses callers without the token.
 pub(crate) async fn authorise(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    if Sha256::digest(given) == Sha256::digest(service.token.as_bytes()) {
+    if presents(request.headers(), &service.token) {
         next.run(request).await
     } else {
         Problem::new(StatusCode::UNAUTHORIZED, "present the token: Authorization: Bearer ...").into_response()
@@ -57,4 +63,23 @@ pub(crate) async fn count_in(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     tracing::debug!(%method, path, status = response.status().as_u16(), "request");
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_presents_the_token_is_let_in() {
+        let with = |value: &'static str| {
+            HeaderMap::from_iter([(header::AUTHORIZATION, axum::http::HeaderValue::from_static(value))])
+        };
+        assert!(presents(&with("Bearer secret"), "secret"));
+        for headers in
+            [HeaderMap::new(), with(""), with("Bearer "), with("Bearer secre"), with("Basic secret")]
+        {
+            assert!(!presents(&headers, "secret"), "{headers:?}");
+            assert!(!presents(&headers, ""), "an empty token lets nobody in: {headers:?}");
+        }
+    }
 }

@@ -25,15 +25,18 @@ type App = State<Arc<Service>>;
 type Answer<T> = Result<Json<T>, Problem>;
 
 fn query<T>(given: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
-    given
-        .map(|Query(params)| params)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))
+    given.map(|Query(params)| params).map_err(|error| {
+        let text = error.body_text();
+        let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+        Problem::new(StatusCode::BAD_REQUEST, format!("the query's parameters: {why}"))
+    })
 }
 
 /// The whole at a glance.
 #[utoipa::path(get, path = "/api/v1/overview", responses((status = 200, body = OverviewView)), security(("bearer" = [])))]
 pub(crate) async fn overview(State(app): App) -> Answer<OverviewView> {
-    Ok(Json(app.engine.overview(&app.ledgers, (app.sources.now)()).await?))
+    let whole = app.engine.overview(&app.ledgers, (app.sources.now)()).await?;
+    Ok(Json(OverviewView { notices: (app.sources.notices)(), ..whole }))
 }
 
 /// Events, newest first.

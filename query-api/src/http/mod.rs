@@ -8,6 +8,8 @@ mod metrics;
 mod params;
 mod problem;
 
+pub use guard::presents;
+
 use crate::service::Service;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};

@@ -4,6 +4,7 @@ use crate::engine::Span;
 use crate::error::Error;
 use crate::events::{EventFilter, LIMIT_DEFAULT, Order};
 use ambit_schemas::Timestamp;
+use ambit_schemas::finding::Severity;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -95,9 +96,10 @@ impl SearchParams {
             agent: value("agent", self.agent.as_deref())?,
             task: value("task", self.task.as_deref())?,
             root_task: value("root_task", self.root_task.as_deref())?,
+            within: None,
             tool: value("tool", self.tool.as_deref())?,
             kind: value("kind", self.kind.as_deref())?,
-            severity: value("severity", self.severity.as_deref())?,
+            severity: severity(value("severity", self.severity.as_deref())?)?,
             rule: value("rule", self.rule.as_deref())?,
             text: value("text", self.text.as_deref())?,
         })
@@ -115,6 +117,17 @@ fn value(name: &str, given: Option<&str>) -> Result<Option<String>, Error> {
     }
 }
 
+/// A severity that there is not would find nothing and look like good news.
+fn severity(given: Option<String>) -> Result<Option<String>, Error> {
+    let known = Severity::ALL.map(Severity::name);
+    match given {
+        Some(text) if !known.contains(&text.as_str()) => {
+            Err(Error::Bad(format!("`severity` must be one of {}, got `{text}`", known.join(", "))))
+        }
+        given => Ok(given),
+    }
+}
+
 fn time(name: &str, given: Option<&str>) -> Result<Option<Timestamp>, Error> {
     match given.map(str::trim) {
         Some("") | None => Ok(None),
@@ -122,5 +135,30 @@ fn time(name: &str, given: Option<&str>) -> Result<Option<Timestamp>, Error> {
             Ok(time) => Ok(Some(time)),
             Err(error) => Err(Error::Bad(format!("`{name}`: {error}"))),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::extract::Query;
+
+    #[test]
+    fn mistakes_name_the_parameter_and_what_it_may_be() {
+        let read = |text: &str| {
+            let uri = format!("http://localhost/?{text}").parse().unwrap();
+            Query::<SearchParams>::try_from_uri(&uri)
+                .map(|Query(params)| params)
+                .map_err(|error| error.body_text())
+        };
+        let told = read("severity=huge").unwrap().filter().unwrap_err().to_string();
+        assert!(told.contains("`severity`") && told.contains("info, low, medium, high, critical"), "{told}");
+        assert!(
+            read("severity=high").unwrap().filter().is_ok() && read("severity=").unwrap().filter().is_ok()
+        );
+        for (text, name) in [("limit=many", "limit"), ("sevrity=high", "sevrity")] {
+            let told = read(text).unwrap_err();
+            assert!(told.contains(name), "{told}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 /// Runs it. Whoever holds an old checkpoint needs only the ledger's files and its public key for this, not the store.
 pub(super) fn run(config: &Config, old: &Path, new: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let ours = Parts { config }.signer()?;
+    let ours = Parts { config }.existing_signer()?;
     let key = ours.public_key();
     let old = read(old, key)?;
     let shard = shard_of(config, &old)?;

@@ -47,6 +47,11 @@ impl Marks {
         Ok(Self(marks))
     }
 
+    /// The shards that were verified.
+    pub(super) fn shards(&self) -> impl Iterator<Item = Shard> {
+        self.0.keys().filter_map(|name| name.parse().ok())
+    }
+
     /// Where a shard's rows must be read from: the mark, if the ledger is proved to begin with it.
     pub(super) fn proved(&self, config: &Config, shard: Shard, key: &CheckpointKey) -> anyhow::Result<Start> {
         let Some((mark, _)) = self.0.get(&shard.to_string()) else { return Ok(Start::At(TreeSize(0))) };

@@ -10,19 +10,25 @@ use ambit_schemas::redact::RedactionSecret;
 use anyhow::Context;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 /// Most events of one batch.
 const BATCH_MAX: usize = 1_000;
+/// How long Kafka may take for one event: whoever sends must hear of an outage before it gives up itself.
+const SEND_WITHIN: Duration = Duration::from_secs(4);
+/// When to send again what Kafka did not take.
+const RETRY_AFTER_SECONDS: &str = "5";
 /// CloudEvents structured mode.
 const STRUCTURED: &str = "application/cloudevents+json";
 /// CloudEvents batched mode.
@@ -48,6 +54,8 @@ pub struct Gateway {
     pub token: Zeroizing<String>,
     /// What the keys are derived from of the hashes that stand in place of secrets.
     pub redaction: RedactionSecret,
+    /// Whether Kafka answers.
+    pub kafka: ambit_bus::Health,
     /// What was done.
     pub counters: Arc<Counters>,
 }
@@ -70,18 +78,31 @@ impl Gateway {
     async fn accept(&self, event: Incoming) -> Result<Value, Refusal> {
         let accepted = accept(event, &self.redaction).map_err(|refused| Refusal::bad(refused.to_string()))?;
         let (decoded, outgoing, redacted) = (accepted.event, accepted.outgoing, accepted.redacted);
-        let (shard, offset) = self.producer.send(outgoing).await.map_err(|error| {
-            tracing::error!("an event could not be written to Kafka: {error}");
-            Refusal {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                detail: "Kafka did not take the event: send it again".into(),
-            }
-        })?;
+        let (shard, offset) = self.send(outgoing).await?;
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         self.counters.redacted.fetch_add(redacted, Ordering::Relaxed);
         Ok(
             json!({"id": decoded.id, "ref": format!("{}:{}:{offset}", shard.topic, shard.partition), "redacted": redacted}),
         )
+    }
+}
+
+impl Gateway {
+    /// Writes to Kafka, or says soon that it cannot be done. Who sends again what was on its way sends it twice: that is
+    /// recognised by source and id.
+    async fn send(&self, outgoing: ambit_schemas::Outgoing) -> Result<(ambit_schemas::Shard, u64), Refusal> {
+        let unavailable = |detail| Refusal { status: StatusCode::SERVICE_UNAVAILABLE, detail };
+        if let Some(trouble) = self.kafka.trouble() {
+            return Err(unavailable(trouble));
+        }
+        match timeout(SEND_WITHIN, self.producer.send(outgoing)).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(error)) => {
+                tracing::warn!("an event could not be written to Kafka: {error}");
+                Err(unavailable("Kafka did not take the event: send it again".into()))
+            }
+            Err(_) => Err(unavailable("Kafka did not take the event in time: send it again".into())),
+        }
     }
 }
 
@@ -101,7 +122,13 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("refused");
         let body = json!({"type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail});
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+        let mut response =
+            (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string())
+                .into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        response
     }
 }
 
@@ -133,12 +160,8 @@ async fn take(
         .into_response())
 }
 
-/// Compares digests, so that the time taken says nothing about the token.
 fn authorise(headers: &HeaderMap, token: &str) -> Result<(), Refusal> {
-    use sha2::{Digest, Sha256};
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    if Sha256::digest(given) == Sha256::digest(token) {
+    if ambit_query_api::http::presents(headers, token) {
         Ok(())
     } else {
         Err(Refusal {

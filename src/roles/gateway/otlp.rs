@@ -41,17 +41,11 @@ pub(super) async fn take(
         redacted += taken.redacted;
         for event in &taken.events {
             let outgoing = encode(event).map_err(|error| Refusal::bad(error.to_string()))?;
-            deliveries.push(gateway.producer.send(outgoing));
+            deliveries.push(gateway.send(outgoing));
         }
     }
     let events = deliveries.len() as u64;
-    futures::future::try_join_all(deliveries).await.map_err(|error| {
-        tracing::error!("a span or log record could not be written to Kafka: {error}");
-        Refusal {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            detail: "Kafka did not take the request: send it again".into(),
-        }
-    })?;
+    futures::future::try_join_all(deliveries).await?;
     gateway.counters.accepted.fetch_add(events, Ordering::Relaxed);
     gateway.counters.redacted.fetch_add(redacted, Ordering::Relaxed);
     Ok(Json(json!({"partialSuccess": {}})))

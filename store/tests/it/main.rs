@@ -1,5 +1,6 @@
 //! One integration binary over real disks and real readers.
 
+#![allow(clippy::disallowed_methods, reason = "scripts tell the tests by the environment what to do")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

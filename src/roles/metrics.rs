@@ -1,0 +1,162 @@
+//! What the roles of this process tell of themselves: metrics, and what is wrong.
+
+use crate::roles::up::Handles;
+use crate::simulate::now;
+use ambit_ingest::Health;
+use ambit_query_api::{Metric, Sources};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What each family of metrics counts; without its prefix `ambit_`.
+const HELP: &[(&str, &str)] = &[
+    ("analyzer_events_total", "Events that were judged."),
+    ("analyzer_findings_total", "Findings that were given."),
+    ("analyzer_skipped_total", "Records that are no events, so were not judged."),
+    ("analyzer_snapshots_total", "Snapshots of the analyzer's state that were written."),
+    ("analyzer_unjudged_total", "Events that were not judged, because neither Kafka nor the store has them."),
+    ("enforcement_acknowledged_total", "Deliveries that a receiver acknowledged."),
+    ("enforcement_attempt_seconds_total", "Time that tries to deliver took."),
+    ("enforcement_attempts_total", "Tries to deliver a response."),
+    ("enforcement_dead_lettered_total", "Deliveries that were given up."),
+    ("enforcement_findings_total", "Findings that were decided on."),
+    ("enforcement_responses_total", "Responses that the policy asked for."),
+    ("gateway_accepted_total", "Events that the gateway took and Kafka has."),
+    ("gateway_redacted_total", "Values that the gateway redacted."),
+    ("gateway_refused_total", "Events that the gateway refused."),
+    ("ingest_bytes_total", "Bytes of keys and values that were stored."),
+    ("ingest_clock_skews_total", "Events whose time was too far from when Kafka had them."),
+    ("ingest_commits_total", "Commits to the table."),
+    ("ingest_dead_letters_total", "Records that are no events, by reason."),
+    ("ingest_duplicates_total", "Events that were stored again, marked as duplicates."),
+    (
+        "ingest_fenced_total",
+        "Commits that were given up because another process had stored the shard meanwhile.",
+    ),
+    ("ingest_halted_shards", "Shards that are not stored until somebody looks into them."),
+    ("ingest_last_commit_seconds", "Time that the last commit took."),
+    (
+        "ingest_lost_assignments_total",
+        "Times that a shard went to another process while this one was not heard.",
+    ),
+    ("ingest_next_offset", "The first offset of a shard that is not stored."),
+    ("ingest_offset_gaps_total", "Offsets that Kafka lost before they were stored."),
+    ("ingest_records_total", "Records that were stored."),
+    ("ingest_sequence_gaps_total", "Events that producers numbered and Kafka never had."),
+    ("integrity_faults_total", "Faults that the scrubber found in the store."),
+    ("kafka_away_seconds", "Time since when no Kafka broker answers; 0 while one does."),
+    ("kafka_up", "Whether a Kafka broker answers."),
+    ("ledger_checkpoints_total", "Checkpoints that were signed."),
+    ("receivers_missing", "1 when no receiver of webhooks is configured, so nothing is revoked."),
+    ("scrub_passes_total", "Times that everything stored was read again."),
+    ("scrub_rows_total", "Rows that were read again."),
+    ("store_active_files", "Data files of the newest version of the table."),
+    ("store_compacted_files_total", "Files that compaction replaced."),
+    ("store_held_rows", "Rows whose time is over but which a legal hold covers."),
+    ("store_retired_rows_total", "Rows that retention deleted."),
+    ("store_vacuumed_files_total", "Files that vacuum deleted."),
+    ("task_healthy", "Whether a task of the process does its work."),
+];
+/// Said of a family that stands not above.
+const NO_HELP: &str = "See the source.";
+
+/// A metric with its help and in Prometheus' base units: seconds.
+#[allow(clippy::cast_precision_loss, reason = "Prometheus has no integers")]
+fn metric((name, value): (String, u64)) -> Metric {
+    let seconds = name.contains("_microseconds");
+    let name = name.replacen("_microseconds", "_seconds", 1);
+    let value = if seconds { value as f64 / 1e6 } else { value as f64 };
+    let family = name.split('{').next().unwrap_or_default();
+    let family = family.strip_prefix("ambit_").unwrap_or(family);
+    let known = HELP.iter().find(|(known, _)| *known == family);
+    Metric { help: known.map_or(NO_HELP, |(_, help)| help), name, value }
+}
+
+/// What the API tells of the process.
+pub(crate) fn sources(handles: &Handles) -> Sources {
+    let (counted, troubled, noticed) = (handles.clone(), handles.clone(), handles.notices.clone());
+    Sources {
+        metrics: Arc::new(move || counters(&counted).into_iter().map(metric).collect()),
+        troubles: Arc::new(move || troubles(&troubled)),
+        notices: Arc::new(move || noticed.clone()),
+        now: Arc::new(now),
+    }
+}
+
+fn counters(handles: &Handles) -> Vec<(String, u64)> {
+    let mut all: Vec<(String, u64)> = Vec::new();
+    let named = handles.ingest.counters().into_iter().chain(handles.enforcement.counters());
+    all.extend(named.map(|(name, value)| (name.to_owned(), value)));
+    for (reason, count) in handles.ingest.dead_letters() {
+        all.push((format!("ambit_ingest_dead_letters_total{{reason=\"{reason}\"}}"), count));
+    }
+    for (shard, next) in handles.ingest.positions() {
+        all.push((format!("ambit_ingest_next_offset{{shard=\"{shard}\"}}"), next));
+    }
+    let (analyze, gateway, maintain) = (&handles.analyze, &handles.gateway, &handles.maintain);
+    for (name, counter) in [
+        ("ambit_analyzer_events_total", &analyze.events),
+        ("ambit_analyzer_skipped_total", &analyze.skipped),
+        ("ambit_analyzer_findings_total", &analyze.findings),
+        ("ambit_analyzer_snapshots_total", &analyze.snapshots),
+        ("ambit_analyzer_unjudged_total", &analyze.unjudged),
+        ("ambit_gateway_accepted_total", &gateway.accepted),
+        ("ambit_gateway_refused_total", &gateway.refused),
+        ("ambit_gateway_redacted_total", &gateway.redacted),
+        ("ambit_store_active_files", &maintain.active_files),
+        ("ambit_store_compacted_files_total", &maintain.replaced),
+        ("ambit_store_vacuumed_files_total", &maintain.deleted_files),
+        ("ambit_store_retired_rows_total", &maintain.deleted_rows),
+        ("ambit_store_held_rows", &maintain.held_rows),
+    ] {
+        all.push((name.to_owned(), counter.load(Ordering::Relaxed)));
+    }
+    let away = handles.kafka.away_since().map_or(0, |since| now().micros_since(since) / 1_000_000);
+    all.push(("ambit_kafka_up".to_owned(), u64::from(handles.kafka.trouble().is_none())));
+    all.push(("ambit_kafka_away_seconds".to_owned(), u64::try_from(away).unwrap_or_default()));
+    all.push(("ambit_receivers_missing".to_owned(), u64::from(!handles.notices.is_empty())));
+    for (task, state) in handles.tasks.all() {
+        all.push((format!("ambit_task_healthy{{task=\"{task}\"}}"), u64::from(state.healthy())));
+    }
+    all
+}
+
+fn troubles(handles: &Handles) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    all.extend(handles.kafka.trouble().map(|sentence| ("kafka".to_owned(), sentence)));
+    if let Health::Degraded(sentence) = handles.ingest.health() {
+        all.push(("ingest".to_owned(), sentence));
+    }
+    if let Some(sentence) = handles.ingest.integrity() {
+        all.push(("integrity".to_owned(), sentence));
+    }
+    if let Some(sentence) = handles.analyze.alarms.now() {
+        all.push(("analyzer".to_owned(), sentence));
+    }
+    if let Some(sentence) = handles.enforcement.trouble_now() {
+        all.push(("enforcement".to_owned(), sentence));
+    }
+    if let Some(sentence) = handles.maintain.trouble_now() {
+        all.push(("store".to_owned(), sentence));
+    }
+    for (task, state) in handles.tasks.all().into_iter().filter(|(_, state)| !state.healthy()) {
+        all.push((task, format!("{state:?}")));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_says_what_it_counts_in_base_units() {
+        for name in counters(&Handles::default()).into_iter().map(metric) {
+            assert_ne!(name.help, NO_HELP, "{} needs a line in HELP", name.name);
+            assert!(!name.name.contains("microseconds"), "{}", name.name);
+        }
+        let taken = metric(("ambit_ingest_last_commit_microseconds".into(), 1_500_000));
+        assert_eq!((taken.name.as_str(), taken.value), ("ambit_ingest_last_commit_seconds", 1.5));
+        let labelled = metric(("ambit_task_healthy{task=\"x\"}".into(), 1));
+        assert!(labelled.help.contains("task") && labelled.name.ends_with("{task=\"x\"}"));
+    }
+}
