@@ -13,6 +13,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     if config.kafka.bootstrap_servers.trim().is_empty() {
         bail!("`kafka.bootstrap_servers` is empty: name at least one broker as host:port");
     }
+    super::topics::check(&config.gateway.topics).context("`gateway.topics`")?;
     if config.ingest.commit_every_ms == 0 || config.ingest.commit_rows == 0 || config.ingest.workers == 0 {
         bail!("`ingest.commit_every_ms`, `ingest.commit_rows` and `ingest.workers` must be at least 1");
     }

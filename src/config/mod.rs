@@ -3,9 +3,11 @@
 
 mod check;
 mod ledger;
+mod topics;
 
 pub use check::check;
 pub use ledger::Ledger;
+pub use topics::{SourceTopic, TopicFormat, TopicSignal};
 
 use crate::cli::Cli;
 use anyhow::Context;
@@ -67,11 +69,14 @@ pub struct Gateway {
     pub enabled: bool,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Topics of other systems that it reads.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<SourceTopic>,
 }
 
 impl Default for Gateway {
     fn default() -> Self {
-        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 7080)) }
+        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 7080)), topics: Vec::new() }
     }
 }
 

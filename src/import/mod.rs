@@ -6,9 +6,11 @@
 
 mod reader;
 mod state;
+mod take;
 
 pub use reader::{Input, inputs};
 pub use state::State;
+pub use take::Taker;
 
 use ambit_bus::{Pending, Producer};
 use ambit_schemas::Outgoing;
@@ -83,12 +85,15 @@ pub struct Outcome {
     pub failed: Vec<(PathBuf, anyhow::Error)>,
 }
 
-/// A record on its way from reader to producer.
+/// A record on its way to Kafka.
 #[derive(Debug)]
-struct Item {
-    outgoing: Vec<Outgoing>,
-    class: Class,
-    redacted: u64,
+pub struct Item {
+    /// Its events.
+    pub outgoing: Vec<Outgoing>,
+    /// What became of it.
+    pub class: Class,
+    /// How many secrets were taken out.
+    pub redacted: u64,
 }
 
 #[derive(Debug)]

@@ -54,6 +54,8 @@ pub struct Handles {
     pub analyze: Arc<Counters>,
     /// The gateway.
     pub gateway: Arc<gateway::Counters>,
+    /// Topics of other systems.
+    pub topics: Arc<gateway::TopicCounters>,
     /// The table's upkeep.
     pub maintain: Arc<maintain::Counters>,
     /// All tasks.
@@ -140,12 +142,8 @@ impl Process {
             (parts.prompt_producer("ambit-gateway")?, Arc::clone(&self.handles.gateway));
         let mut listener = Some(listener);
         self.supervisor.spawn(Stage::Intake, "gateway", OnError::Stop, move |shutdown| {
-            let gateway = Gateway {
-                producer: producer.clone(),
-                token: token.clone(),
-                redaction: RedactionSecret::new(secret.as_bytes()),
-                counters: Arc::clone(&counters),
-            };
+            let redaction = RedactionSecret::new(secret.as_bytes());
+            let gateway = Gateway::new(producer.clone(), token.clone(), redaction, Arc::clone(&counters));
             let listener = listener.take();
             async move {
                 match listener {
@@ -153,6 +151,27 @@ impl Process {
                     None => Ok(()),
                 }
             }
+        });
+        self.start_topics()
+    }
+
+    /// Starts what reads topics of other systems, if there are any.
+    fn start_topics(&mut self) -> anyhow::Result<()> {
+        if self.config.gateway.topics.is_empty() {
+            return Ok(());
+        }
+        let secret = keys::token(&self.config.keys_dir().join("redaction.key"))?;
+        let topics = gateway::Topics {
+            kafka: self.config.kafka.clone(),
+            producer: Parts { config: &self.config }.bulk_producer("ambit-sources")?,
+            redaction: RedactionSecret::new(secret.as_bytes()),
+            topics: self.config.gateway.topics.clone(),
+            counters: Arc::clone(&self.handles.topics),
+        };
+        let runtime = Handle::current();
+        self.supervisor.spawn(Stage::Intake, "sources", OnError::Restart, move |shutdown| {
+            let (topics, runtime) = (topics.clone(), runtime.clone());
+            on_thread("sources", move || topics.run(&runtime, &shutdown))
         });
         Ok(())
     }
@@ -340,6 +359,7 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
         all.push((format!("ambit_ingest_next_offset{{shard=\"{shard}\"}}"), next));
     }
     let (analyze, gateway, maintain) = (&handles.analyze, &handles.gateway, &handles.maintain);
+    let topics = &handles.topics;
     for (name, counter) in [
         ("ambit_analyzer_events_total", &analyze.events),
         ("ambit_analyzer_skipped_total", &analyze.skipped),
@@ -349,6 +369,11 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
         ("ambit_gateway_accepted_total", &gateway.accepted),
         ("ambit_gateway_refused_total", &gateway.refused),
         ("ambit_gateway_redacted_total", &gateway.redacted),
+        ("ambit_sources_records_total", &topics.records),
+        ("ambit_sources_events_total", &topics.events),
+        ("ambit_sources_opaque_total", &topics.opaque),
+        ("ambit_sources_faulty_total", &topics.faulty),
+        ("ambit_sources_lost_total", &topics.lost),
         ("ambit_store_active_files", &maintain.active_files),
         ("ambit_store_compacted_files_total", &maintain.replaced),
         ("ambit_store_vacuumed_files_total", &maintain.deleted_files),

@@ -29,4 +29,6 @@ mod pipeline;
 mod points;
 mod recorded;
 mod sources;
+mod sources_otlp;
+mod sources_topics;
 mod tidy;

@@ -105,10 +105,11 @@ pub(super) fn task(fields: Fields<'_>) -> Option<TaskRef> {
     Some(TaskRef { id: task, root, parent: named("ambit.parent_task_id") })
 }
 
-/// Trace context, if the ids have their form (W3C Trace Context section 3.2).
+/// Trace context, if the ids have their form and are not all zeros (W3C Trace Context section 3.2).
 pub(super) fn trace(trace_id: Option<&str>, span: Option<&str>, parent: Option<&str>) -> Option<TraceRef> {
     let hexadecimal = |text: &str, length: usize| {
         let fits = text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let fits = fits && text.bytes().any(|byte| byte != b'0');
         fits.then(|| text.to_ascii_lowercase())
     };
     Some(TraceRef {

@@ -173,7 +173,8 @@ fn what_cannot_be_mapped_is_kept_with_the_reason() {
         assert_eq!((kept.reason.as_str(), taken.class), (reason, class));
         assert_eq!(kept.original.is_none(), reason == "too_large");
     }
-    let taken = read_text("{\"password\":\"hunter22\", oh", Some(Format::Vault), &context(), &key());
+    let taken =
+        read_text("{\"password\":\"hunter22\", oh", Some(Format::Vault), "not_json", &context(), &key());
     check(&taken);
     assert!(!format!("{:?}", taken.events).contains("hunter22"));
     assert_eq!((taken.class, taken.redacted), (Class::Dead, 1));

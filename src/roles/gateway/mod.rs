@@ -1,7 +1,10 @@
-//! The HTTP gateway: takes CloudEvents 1.0 (structured, batched or binary mode) and OTLP in JSON, refuses what is not an event, redacts
-//! secrets (INVARIANT P-1), keys by root task and answers only when Kafka has the event.
+//! The HTTP gateway: takes CloudEvents 1.0 (structured, batched or binary mode) and OTLP, refuses what is not an event,
+//! redacts secrets (INVARIANT P-1), keys by root task and answers only when Kafka has the event.
 
 mod otlp;
+mod topics;
+
+pub use topics::{Counters as TopicCounters, Topics};
 
 use ambit_bus::Producer;
 use ambit_schemas::intake::{self, Incoming, accept};
@@ -18,6 +21,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
@@ -50,15 +54,27 @@ pub struct Gateway {
     pub redaction: RedactionSecret,
     /// What was done.
     pub counters: Arc<Counters>,
+    /// Who may read an OTLP request.
+    otlp_turns: Semaphore,
 }
 
 impl Gateway {
+    /// A gateway that has taken nothing yet.
+    pub fn new(
+        producer: Producer,
+        token: Zeroizing<String>,
+        redaction: RedactionSecret,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self { producer, token, redaction, counters, otlp_turns: Semaphore::new(otlp::AT_ONCE) }
+    }
+
     /// Serves until `shutdown`; requests under way are finished.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
         let router = Router::new()
             .route("/v1/events", post(take))
-            .route("/v1/traces", post(otlp::take))
-            .route("/v1/logs", post(otlp::take))
+            .route("/v1/traces", post(otlp::traces))
+            .route("/v1/logs", post(otlp::logs))
             .layer(DefaultBodyLimit::max(RECORD_BYTES_MAX))
             .with_state(Arc::new(self));
         axum::serve(listener, router)
