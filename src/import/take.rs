@@ -47,7 +47,7 @@ impl Taker {
     /// A record that is not what it was to be. `reason` says what it is not, as a code.
     pub fn text(&self, bytes: &[u8], reason: &'static str, context: &Context) -> Item {
         let format = if let Reads::Foreign(format) = self.reads { Some(format) } else { None };
-        item(read_text(&String::from_utf8_lossy(bytes), format, reason, context, &self.key))
+        item(read_text(&String::from_utf8_lossy(bytes), format, reason, context, &self.key), context)
     }
 
     fn foreign<'a>(
@@ -56,16 +56,20 @@ impl Taker {
         format: Option<Format>,
         context: &'a Context,
     ) -> Box<dyn Iterator<Item = Item> + 'a> {
-        Box::new(read(document, format, context, &self.key).map(item))
+        Box::new(read(document, format, context, &self.key).map(|taken| item(taken, context)))
     }
 
     fn canonical(&self, event: Value, context: &Context) -> Item {
         let accepted = structured(event.clone()).and_then(|event| accept(event, &self.secret).ok());
         match accepted {
-            Some(accepted) => {
-                Item { outgoing: vec![accepted.outgoing], class: Class::Mapped, redacted: accepted.redacted }
-            }
-            None => item(keep(event, "cloudevents", "refused", context, &self.key)),
+            Some(accepted) => Item {
+                tenant: accepted.event.tenant,
+                outgoing: vec![accepted.outgoing],
+                class: Class::Mapped,
+                redacted: accepted.redacted,
+                payloads: accepted.payloads,
+            },
+            None => item(keep(event, "cloudevents", "refused", context, &self.key), context),
         }
     }
 }
@@ -75,9 +79,9 @@ fn is_event(value: &Value) -> bool {
     value.get("specversion").is_some() && kind.is_some_and(|kind| kind.starts_with("ambit."))
 }
 
-fn item(taken: Taken) -> Item {
-    let Taken { events, class, redacted } = taken;
+fn item(taken: Taken, context: &Context) -> Item {
+    let Taken { events, class, redacted, payloads } = taken;
     // What is taken from a record was built so that it can be written.
     let outgoing = events.into_iter().filter_map(|event| encode(&event).ok()).collect();
-    Item { outgoing, class, redacted }
+    Item { tenant: context.tenant.clone(), outgoing, class, redacted, payloads }
 }

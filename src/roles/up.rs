@@ -140,10 +140,17 @@ impl Process {
         let secret = keys::token(&self.config.keys_dir().join("redaction.key"))?;
         let (producer, counters) =
             (parts.prompt_producer("ambit-gateway")?, Arc::clone(&self.handles.gateway));
+        let payloads = parts.payloads()?;
         let mut listener = Some(listener);
         self.supervisor.spawn(Stage::Intake, "gateway", OnError::Stop, move |shutdown| {
             let redaction = RedactionSecret::new(secret.as_bytes());
-            let gateway = Gateway::new(producer.clone(), token.clone(), redaction, Arc::clone(&counters));
+            let gateway = Gateway::new(
+                producer.clone(),
+                payloads.clone(),
+                token.clone(),
+                redaction,
+                Arc::clone(&counters),
+            );
             let listener = listener.take();
             async move {
                 match listener {
@@ -164,6 +171,7 @@ impl Process {
         let topics = gateway::Topics {
             kafka: self.config.kafka.clone(),
             producer: Parts { config: &self.config }.bulk_producer("ambit-sources")?,
+            payloads: Parts { config: &self.config }.payloads()?,
             redaction: RedactionSecret::new(secret.as_bytes()),
             topics: self.config.gateway.topics.clone(),
             counters: Arc::clone(&self.handles.topics),
@@ -209,6 +217,7 @@ impl Process {
             location: Parts { config: &self.config }.store_options(),
             ledgers: ledgers.clone(),
             shards: shards(&self.config),
+            payloads: Parts { config: &self.config }.payloads()?,
             options: self.config.store.clone(),
             counters: Arc::clone(&self.handles.maintain),
         };

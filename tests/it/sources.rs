@@ -138,7 +138,7 @@ async fn files_as_they_lie_in_a_bucket_are_imported_once_and_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_import_goes_on_and_doubles_nothing() {
-    const RECORDS: usize = 12_000;
+    const RECORDS: usize = 6_000;
     let broker = TestBroker::embedded();
     let dir = tempfile::tempdir().unwrap();
     let ambit = Ambit::start(&broker, dir.path(), "").await;

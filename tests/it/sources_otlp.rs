@@ -141,3 +141,47 @@ async fn requests_in_protobuf_and_json_become_the_same_events() {
     assert_eq!((of("other", false), of("other", true)), (1, 0), "{page:#}");
     assert_eq!(page["items"][0]["agent"], "spiffe://acme.example/agent/billing");
 }
+
+/// A result of two mebibytes, and a record of another system of two: the events hold what they begin with or a
+/// reference, the object store the whole, without the secrets.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_for_an_event_lies_beside_the_store() {
+    let broker = TestBroker::embedded();
+    let dir = tempfile::tempdir().unwrap();
+    let ambit = Ambit::start(&broker, dir.path(), "").await;
+    let client = Client::of(dir.path());
+    let pair = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let text = format!("password=made-up-90 {}", "word ".repeat(400_000));
+    let span = |id: &str, operation: &str| {
+        json!({"traceId": "5b8efff798038103d269b633813fc60c", "spanId": id, "name": "s",
+            "endTimeUnixNano": "1795507200000000000", "attributes": [pair("gen_ai.operation.name", operation),
+            pair("gen_ai.agent.id", "a"), pair("gen_ai.tool.name", "read"), pair("gen_ai.tool.call.result", &text)]})
+    };
+    let spans = [span("eee19b7ec3c1b174", "execute_tool"), span("eee19b7ec3c1b175", "chat")];
+    let request = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).to_string();
+    assert_eq!(client.status(JSON, request.into_bytes()).await, 200);
+    let kinds = wait_until_stored(&ambit, &[("tool_call.completed", 1), ("source.recorded", 1)]).await;
+    assert_eq!(kinds["tool_call.completed"], (1, 0));
+    let fetch = |tenant: &str, sha256: &str| {
+        ambit.command().args(["store", "payload", "--tenant", tenant, sha256]).output().unwrap()
+    };
+    let found = |page: &Value| page["items"].as_array().is_some_and(|items| items.len() == 1);
+    let call = ambit.wait_for("/api/v1/events?kind=tool_call.completed", found).await;
+    let call = &call["items"][0]["data"]["tool_call"];
+    assert_eq!(call["result"].as_str().unwrap().len(), 64 << 10);
+    let whole = fetch("acme", call["result_digest"].as_str().unwrap());
+    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+    assert_eq!(whole.stdout.len() as u64, call["result_bytes"].as_u64().unwrap());
+    let whole = String::from_utf8(whole.stdout).unwrap();
+    assert!(
+        whole.len() > 2_000_000 && !whole.contains("made-up-90") && whole.contains("redacted:hmac-sha256:")
+    );
+    assert!(!fetch("other", call["result_digest"].as_str().unwrap()).status.success(), "another tenant's");
+    let record = ambit.wait_for("/api/v1/events?kind=source.recorded", found).await;
+    let record = &record["items"][0]["data"]["source_record"];
+    let reference = &record["original"]["$payload"];
+    assert_eq!((&reference["sha256"], &reference["bytes"]), (&record["sha256"], &record["bytes"]));
+    let whole: Value =
+        serde_json::from_slice(&fetch("acme", reference["sha256"].as_str().unwrap()).stdout).unwrap();
+    assert_eq!(whole["attributes"]["gen_ai.operation.name"], "chat");
+}

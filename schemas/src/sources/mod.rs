@@ -28,6 +28,7 @@ pub use otlp_protobuf::{ProtobufError, from_protobuf};
 
 use crate::event::Event;
 use crate::id::{EventSource, TenantId};
+use crate::payload::Payload;
 use crate::redact::{RedactionKey, Report, redact, redact_text};
 use crate::timestamp::Timestamp;
 use build::Mapped;
@@ -143,6 +144,8 @@ pub struct Taken {
     pub class: Class,
     /// How many secrets were taken out.
     pub redacted: u64,
+    /// What is too large for the events: to be durable in the object store before any of them is.
+    pub payloads: Vec<Payload>,
 }
 
 /// Reads a document: one record, an array of records, CloudTrail's `Records`, a Kubernetes `EventList`, or an OTLP

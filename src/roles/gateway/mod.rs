@@ -7,9 +7,12 @@ mod topics;
 pub use topics::{Counters as TopicCounters, Topics};
 
 use ambit_bus::Producer;
+use ambit_schemas::id::TenantId;
 use ambit_schemas::intake::{self, Incoming, accept};
 use ambit_schemas::limits::RECORD_BYTES_MAX;
+use ambit_schemas::payload::Payload;
 use ambit_schemas::redact::RedactionSecret;
+use ambit_store::Payloads;
 use anyhow::Context;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
@@ -48,6 +51,8 @@ pub struct Counters {
 pub struct Gateway {
     /// How events reach Kafka.
     pub producer: Producer,
+    /// Where content goes that is too large for an event.
+    pub payloads: Payloads,
     /// What a caller must present.
     pub token: Zeroizing<String>,
     /// What the keys are derived from of the hashes that stand in place of secrets.
@@ -62,11 +67,12 @@ impl Gateway {
     /// A gateway that has taken nothing yet.
     pub fn new(
         producer: Producer,
+        payloads: Payloads,
         token: Zeroizing<String>,
         redaction: RedactionSecret,
         counters: Arc<Counters>,
     ) -> Self {
-        Self { producer, token, redaction, counters, otlp_turns: Semaphore::new(otlp::AT_ONCE) }
+        Self { producer, payloads, token, redaction, counters, otlp_turns: Semaphore::new(otlp::AT_ONCE) }
     }
 
     /// Serves until `shutdown`; requests under way are finished.
@@ -86,6 +92,7 @@ impl Gateway {
     async fn accept(&self, event: Incoming) -> Result<Value, Refusal> {
         let accepted = accept(event, &self.redaction).map_err(|refused| Refusal::bad(refused.to_string()))?;
         let (decoded, outgoing, redacted) = (accepted.event, accepted.outgoing, accepted.redacted);
+        self.keep(&decoded.tenant, &accepted.payloads).await?;
         let (shard, offset) = self.producer.send(outgoing).await.map_err(|error| {
             tracing::error!("an event could not be written to Kafka: {error}");
             Refusal {
@@ -98,6 +105,20 @@ impl Gateway {
         Ok(
             json!({"id": decoded.id, "ref": format!("{}:{}:{offset}", shard.topic, shard.partition), "redacted": redacted}),
         )
+    }
+
+    /// Makes what is too large for an event durable, before the event is. INVARIANT L-3
+    async fn keep(&self, tenant: &TenantId, payloads: &[Payload]) -> Result<(), Refusal> {
+        for payload in payloads {
+            self.payloads.put(tenant, payload).await.map_err(|error| {
+                tracing::error!("content that is too large for an event could not be kept: {error}");
+                Refusal {
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    detail: "the object store did not take the content: send it again".into(),
+                }
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -132,6 +132,7 @@ async fn take(
     let mut redacted = 0;
     for taken in read(request, Some(Format::Otlp), &context, &key) {
         redacted += taken.redacted;
+        gateway.keep(&context.tenant, &taken.payloads).await?;
         for event in &taken.events {
             let outgoing = encode(event).map_err(|error| Refusal::bad(error.to_string()))?;
             deliveries.push(gateway.producer.send(outgoing));

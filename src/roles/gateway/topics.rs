@@ -14,6 +14,7 @@ use ambit_schemas::id::{EventId, EventSource};
 use ambit_schemas::limits::RECORD_BYTES_MAX;
 use ambit_schemas::redact::RedactionSecret;
 use ambit_schemas::sources::{Class, Context as Source, ProtobufError, from_protobuf};
+use ambit_store::Payloads;
 use anyhow::Context;
 use flate2::read::MultiGzDecoder;
 use std::collections::{HashMap, VecDeque};
@@ -57,6 +58,8 @@ pub struct Topics {
     pub kafka: KafkaOptions,
     /// How events reach Kafka.
     pub producer: Producer,
+    /// Where content goes that is too large for an event.
+    pub payloads: Payloads,
     /// What the keys of redaction are derived from.
     pub redaction: RedactionSecret,
     /// What is read.
@@ -106,7 +109,7 @@ impl Topics {
             }
             for record in &batch.records {
                 let Some(reader) = readers.get_mut(&record.place.topic) else { continue };
-                self.take(record, reader, &mut under_way)?;
+                self.take(record, reader, &mut under_way, runtime)?;
                 if under_way.pending.len() >= EVENTS_UNCOMMITTED_MAX {
                     self.settle(&mut under_way, &consumer, runtime)?;
                 }
@@ -121,12 +124,14 @@ impl Topics {
         record: &ForeignRecord,
         reader: &mut Reader,
         under_way: &mut UnderWay,
+        runtime: &Handle,
     ) -> anyhow::Result<()> {
         reader.source.received = now();
         // A deletion mark says nothing.
         if let Some(value) = record.value.as_deref() {
             for item in reader.items(value) {
                 self.count(&item);
+                runtime.block_on(item.put_payloads(&self.payloads))?;
                 for outgoing in item.outgoing {
                     let pending = self.producer.enqueue(outgoing);
                     under_way.pending.push_back(pending.context("an event cannot be sent to Kafka")?);
