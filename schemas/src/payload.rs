@@ -9,9 +9,12 @@ use sha2::{Digest, Sha256};
 
 /// Most bytes of a result that stay within the event, a 16th of the largest event: what it begins with.
 pub const RESULT_BYTES_MAX: usize = 64 << 10;
-/// Most bytes of arguments that stay within the event, half of the largest event. Larger ones are replaced whole, so
-/// that a constraint on them is not met (INVARIANT A-3).
+/// Most bytes of arguments that stay within the event, half of the largest event. Of larger ones the long texts are
+/// replaced, so that whom and what the call reaches can still be judged; if that is not enough, all of it. A constraint
+/// on what was replaced is not met (INVARIANT A-3).
 pub const ARGUMENTS_BYTES_MAX: usize = 512 << 10;
+/// Most bytes of one text within arguments that are too large.
+const ARGUMENT_TEXT_BYTES_MAX: usize = 64 << 10;
 /// The one field of what stands in place of content.
 pub const REFERENCE: &str = "$payload";
 
@@ -37,14 +40,17 @@ impl Payload {
     }
 }
 
+/// Whether that stands in place of content.
+pub fn is_reference(value: &Value) -> bool {
+    value.as_object().is_some_and(|fields| fields.len() == 1 && fields.contains_key(REFERENCE))
+}
+
 /// Takes out of a call what is too large. Of a result the beginning stays, with digest and length of the whole.
 pub(crate) fn detach(call: &mut ToolCall) -> Vec<Payload> {
     let mut payloads = Vec::new();
-    if let Some(arguments) = call.arguments.take_if(|arguments| arguments.get().len() > ARGUMENTS_BYTES_MAX) {
-        let payload = Payload::new(arguments.get().as_bytes().to_vec());
-        // A reference is two short fields.
-        call.arguments = to_raw_value(&payload.reference()).ok();
-        payloads.push(payload);
+    if let Some(whole) = call.arguments.take_if(|arguments| arguments.get().len() > ARGUMENTS_BYTES_MAX) {
+        let rest = thin(whole.get(), &mut payloads);
+        call.arguments = to_raw_value(&rest).ok();
     }
     if let Some(whole) = call.result.take_if(|result| result.len() > RESULT_BYTES_MAX) {
         call.result = Some(beginning(&whole).to_owned());
@@ -63,9 +69,7 @@ pub(crate) fn detach_data(data: &mut Value) -> Vec<Payload> {
     if let Some(arguments) = call.get_mut("arguments") {
         let text = arguments.to_string();
         if text.len() > ARGUMENTS_BYTES_MAX {
-            let payload = Payload::new(text.into_bytes());
-            *arguments = payload.reference();
-            payloads.push(payload);
+            *arguments = thin(&text, &mut payloads);
         }
     }
     let result = call.get("result").and_then(Value::as_str).filter(|text| text.len() > RESULT_BYTES_MAX);
@@ -77,6 +81,36 @@ pub(crate) fn detach_data(data: &mut Value) -> Vec<Payload> {
         payloads.push(payload);
     }
     payloads
+}
+
+/// What stays of arguments that are too large.
+fn thin(whole: &str, payloads: &mut Vec<Payload>) -> Value {
+    // What is no JSON, or too deep to be read, is replaced whole.
+    if let Ok(mut rest) = serde_json::from_str::<Value>(whole) {
+        let mut texts = Vec::new();
+        replace_texts(&mut rest, &mut texts);
+        if rest.to_string().len() <= ARGUMENTS_BYTES_MAX {
+            payloads.append(&mut texts);
+            return rest;
+        }
+    }
+    let payload = Payload::new(whole.as_bytes().to_vec());
+    let reference = payload.reference();
+    payloads.push(payload);
+    reference
+}
+
+fn replace_texts(value: &mut Value, texts: &mut Vec<Payload>) {
+    match value {
+        Value::String(text) if text.len() > ARGUMENT_TEXT_BYTES_MAX => {
+            let payload = Payload::new(std::mem::take(text).into_bytes());
+            *value = payload.reference();
+            texts.push(payload);
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| replace_texts(item, texts)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| replace_texts(field, texts)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn beginning(text: &str) -> &str {
@@ -108,6 +142,15 @@ mod tests {
             let whole = payloads.last().filter(|_| result.len() > RESULT_BYTES_MAX);
             assert_eq!(call.result_bytes, whole.map(|whole| whole.content.len() as u64));
             assert_eq!(call.result_digest, whole.map(|whole| whole.sha256.clone()));
+        }
+        // Whom a padded call reaches stays there to be judged; many short texts go as one.
+        let padded = json!({"to": "eve@evil.example", "list": ["x".repeat(ARGUMENTS_BYTES_MAX), "y"]});
+        let many = json!({"list": vec!["word word"; 100_000]});
+        for (arguments, kept) in [(padded, Some("eve@evil.example")), (many, None)] {
+            let mut data = json!({"tool_call": {"id": "c", "name": "t", "arguments": arguments}});
+            assert_eq!(detach_data(&mut data).len(), 1);
+            assert_eq!(data["tool_call"]["arguments"]["to"].as_str(), kept);
+            assert_eq!(data["tool_call"]["arguments"][REFERENCE].is_object(), kept.is_none());
         }
         for mut odd in [json!(null), json!({"tool_call": 7}), json!({"tool_call": {"result": 7}})] {
             assert_eq!(detach_data(&mut odd), []);
