@@ -206,6 +206,9 @@ impl Topics {
                 shard: None,
                 from_offset: Some(*from),
                 to_offset: Some(*to),
+                source: None,
+                missing: Some(to.saturating_sub(*from)),
+                skew_ms: None,
                 text,
             }),
         };
