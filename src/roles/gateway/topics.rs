@@ -9,9 +9,9 @@ use crate::import::{Item, Taker};
 use crate::simulate::now;
 use ambit_bus::{ForeignConsumer, ForeignGap, ForeignRecord, KafkaOptions, Pending, Place, Producer};
 use ambit_schemas::encode;
-use ambit_schemas::event::{Body, Event, Notice};
-use ambit_schemas::id::{EventId, EventSource};
+use ambit_schemas::event::{Body, Notice};
 use ambit_schemas::limits::RECORD_BYTES_MAX;
+use ambit_schemas::notice::notice;
 use ambit_schemas::redact::RedactionSecret;
 use ambit_schemas::sources::{Class, Context as Source, ProtobufError, from_protobuf};
 use ambit_store::Payloads;
@@ -190,28 +190,16 @@ impl Topics {
         } else {
             format!("{topic}/{partition} was made anew: {from} was to be read next, it begins with {to}")
         };
-        let event = Event {
-            id: EventId::try_from(format!("gap-{topic}-{partition}-{from}-{to}"))?,
-            source: EventSource::try_from("ambit/sources")?,
-            time: now(),
-            tenant: reader.source.tenant.clone(),
-            agent: None,
-            task: None,
-            principal: None,
-            credential_used: None,
-            session: None,
-            trace: None,
-            redactions: Vec::new(),
-            body: Body::GapDetected(Notice {
-                shard: None,
-                from_offset: Some(*from),
-                to_offset: Some(*to),
-                source: None,
-                missing: Some(to.saturating_sub(*from)),
-                skew_ms: None,
-                text,
-            }),
-        };
+        let body = Body::GapDetected(Notice {
+            from_offset: Some(*from),
+            to_offset: Some(*to),
+            missing: Some(to.saturating_sub(*from)),
+            text,
+            ..Notice::default()
+        });
+        let id = format!("gap-{topic}-{partition}-{from}-{to}");
+        let mut event = notice("ambit/sources", &id, now(), body)?;
+        event.tenant = reader.source.tenant.clone();
         let outgoing = encode(&event).context("the notice of a gap")?;
         let pending =
             self.producer.enqueue(outgoing).context("the notice of a gap cannot be sent to Kafka")?;
