@@ -368,6 +368,14 @@ pub enum StoreCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Write content that was too large for its event to standard output, once it is what its name says.
+    Payload {
+        /// Whose it is.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// The SHA-256 that the event names.
+        sha256: String,
+    },
     /// Place, release and list legal holds.
     #[command(subcommand)]
     Hold(HoldCommand),

@@ -13,7 +13,7 @@ use crate::secrets;
 use crate::state::{Given, InForce, Kept, PER_TASK_MAX, Root, Sight, State, Task, task_among};
 use ambit_schemas::envelope::SignedEnvelope;
 use ambit_schemas::event::{Approval, Body, Delegation, Effect, Event, TaskRef, ToolCall};
-use ambit_schemas::finding::{Finding, Severity};
+use ambit_schemas::finding::{Finding, Severity, finding_id};
 use ambit_schemas::id::{TaskId, TenantId};
 use ambit_schemas::{Sequenced, Shard};
 use std::borrow::Cow;
@@ -126,20 +126,18 @@ impl Analyzer {
             Body::ApprovalApproved(approval) => self.approved(item, approval),
             Body::DelegationGranted(delegation) => self.delegated(event, delegation),
             Body::CredentialIssued(credential) | Body::CredentialRotated(credential) => {
-                if let Some(task) = &item.task {
-                    credentials::issued(item, credential, self.state.root(&task.root));
-                }
-                Vec::new()
+                let root = item.task.as_ref().map(|task| self.state.root(&task.root));
+                let late = root.map_or_else(Vec::new, |root| credentials::issued(item, credential, root));
+                self.tell_late(event, late)
             }
             Body::CredentialRevoked(credential) | Body::CredentialExpired(credential) => {
-                if let Some(task) = &item.task {
-                    credentials::ended(credential, self.state.root(&task.root));
-                }
-                Vec::new()
+                let root = item.task.as_ref().map(|task| self.state.root(&task.root));
+                let late = root.map_or_else(Vec::new, |root| credentials::ended(item, credential, root));
+                self.tell_late(event, late)
             }
             Body::CredentialUsed(credential) => {
-                let root = item.task.as_ref().and_then(|task| self.state.roots.get(&task.root));
-                let verdicts = root.map_or_else(Vec::new, |root| credentials::used(item, credential, root));
+                let root = item.task.as_ref().map(|task| self.state.root(&task.root));
+                let verdicts = root.map_or_else(Vec::new, |root| credentials::used(event, credential, root));
                 self.tell(event, verdicts, None, None)
             }
             Body::ToolCallDenied(_)
@@ -198,6 +196,22 @@ impl Analyzer {
             reused: self.reused,
         };
         verdicts.into_iter().map(|verdict| finding(verdict, &around)).collect()
+    }
+
+    /// Verdicts on earlier events, which are named before this one (INVARIANT A-4). Each has the id that it would have
+    /// had if the earlier event had come last.
+    fn tell_late(&self, event: &Sequenced<Event>, late: Vec<credentials::Late>) -> Vec<Finding> {
+        let told = late.into_iter().flat_map(|(verdict, used)| {
+            let mut findings = self.tell(event, vec![verdict], None, None);
+            for finding in &mut findings {
+                let rule = &finding.rule;
+                let of = (&used.event.source, &used.event.id);
+                finding.id = finding_id(&rule.id, rule.version, &finding.tenant, of, "");
+                finding.events.insert(0, used.event.clone());
+            }
+            findings
+        });
+        told.collect()
     }
 
     fn requested(&mut self, event: &Sequenced<Event>, call: &ToolCall, called: &Called) -> Vec<Finding> {

@@ -1,6 +1,7 @@
 //! Checks values against compiled constraints.
 
 use crate::compile::{Compiled, Constraint, Test};
+use ambit_schemas::payload::is_reference;
 use serde_json::Value;
 
 /// A constraint that does not hold.
@@ -51,7 +52,12 @@ pub(crate) fn check_arguments(
 
 /// What is there instead, if the constraint does not hold.
 fn violation(constraint: &Constraint, arguments: &Value) -> Option<String> {
-    match arguments.pointer(&constraint.pointer) {
+    let found = arguments.pointer(&constraint.pointer);
+    // INVARIANT A-3: what was too large for the event is not here to be looked at.
+    if is_reference(arguments) || found.is_some_and(is_reference) {
+        return Some("content that is too large for an event".to_owned());
+    }
+    match found {
         None if constraint.optional => None,
         None => Some("nothing".to_owned()),
         Some(value) if holds(&constraint.test, value) => None,

@@ -66,9 +66,9 @@ rules! {
     /// A credential used after its task ended.
     CREDENTIAL_AFTER_END = "C-AFTER-END" @ 1 Stable, "Credential used after its task's end", ["ASI03", "NHI1"];
     /// A credential used by another workload.
-    CREDENTIAL_FOREIGN = "C-FOREIGN" @ 1 Stable, "Credential used by another workload", ["ASI03", "NHI9"];
+    CREDENTIAL_FOREIGN = "C-FOREIGN" @ 2 Stable, "Credential used by another workload", ["ASI03", "NHI9"];
     /// A credential used after it was revoked.
-    CREDENTIAL_REVOKED = "C-REVOKED" @ 1 Stable, "Credential used after its revocation", ["ASI03", "NHI1"];
+    CREDENTIAL_REVOKED = "C-REVOKED" @ 2 Stable, "Credential used after its revocation", ["ASI03", "NHI1"];
     /// A value that may have been planted decides whom or what a call reaches.
     STEER = "F-STEER" @ 1 Stable, "Untrusted value steers an action", ["ASI01", "ASI06", "CC6.8"];
     /// A record is bought or charged that has nothing to do with the purpose.

@@ -5,10 +5,10 @@ use crate::describe::Verdict;
 use crate::origin::Memory;
 use crate::patterns::Patterns;
 use crate::rules;
-use ambit_schemas::Timestamp;
 use ambit_schemas::envelope::SignedEnvelope;
-use ambit_schemas::finding::Severity;
+use ambit_schemas::finding::{EventRef, Severity};
 use ambit_schemas::id::{AgentId, CredentialId, PrincipalId, TaskId};
+use ambit_schemas::{Event, Sequenced, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -155,12 +155,34 @@ pub(crate) struct Given {
     pub(crate) until: Option<Timestamp>,
 }
 
-/// A credential that a task was given.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A credential, as far as anything was told of it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Held {
+    /// The task that it was issued for.
     pub(crate) task: Option<TaskId>,
+    /// The workload that it was issued to.
     pub(crate) agent: Option<AgentId>,
-    pub(crate) revoked: bool,
+    /// Since when it is dead.
+    pub(crate) ended: Option<Timestamp>,
+    /// The latest use by each workload.
+    pub(crate) uses: BTreeMap<AgentId, Use>,
+}
+
+/// A use of a credential: when, and which event told it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Use {
+    pub(crate) at: Timestamp,
+    pub(crate) event: EventRef,
+    /// Whether it was told that the credential is another's.
+    pub(crate) foreign: bool,
+}
+
+impl Use {
+    pub(crate) fn of(event: &Sequenced<Event>, foreign: bool) -> Self {
+        let (source, id) = (event.item.source.clone(), event.item.id.clone());
+        let event_ref = EventRef { source, id, shard: event.shard, offset: event.offset };
+        Self { at: event.item.time, event: event_ref, foreign }
+    }
 }
 
 impl Seen {
@@ -274,7 +296,7 @@ impl Root {
 
     /// Credentials that a task holds at this moment.
     pub(crate) fn held_by(&self, task: &TaskId) -> Vec<CredentialId> {
-        let of_task = |held: &Held| !held.revoked && held.task.as_ref() == Some(task);
+        let of_task = |held: &Held| held.ended.is_none() && held.task.as_ref() == Some(task);
         self.credentials.iter().filter(|(_, held)| of_task(held)).map(|(id, _)| id.clone()).take(64).collect()
     }
 }

@@ -14,8 +14,9 @@
 
 use crate::{Error, KafkaOptions};
 use ambit_schemas::Shard;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use std::net::{TcpListener, TcpStream};
@@ -183,6 +184,34 @@ impl TestBroker {
             assert!(Instant::now() < deadline, "the broker ({:?}) was not ready in time", self.kind);
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+/// Makes a topic of others, of so many partitions.
+pub async fn create_topic(options: &KafkaOptions, name: &str, partitions: i32) {
+    let admin: AdminClient<DefaultClientContext> = options.client("test-admin").unwrap().create().unwrap();
+    let topic =
+        NewTopic::new(name, partitions, TopicReplication::Fixed(1)).set("max.message.bytes", "16777216");
+    let made = admin.create_topics([&topic], &AdminOptions::new()).await.unwrap();
+    made.into_iter().next().unwrap().unwrap();
+}
+
+/// Deletes the records of a partition of a topic of others before an offset, as retention does.
+pub async fn delete_values(options: &KafkaOptions, name: &str, partition: i32, before: i64) {
+    let admin: AdminClient<DefaultClientContext> = options.client("test-admin").unwrap().create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(name, partition, Offset::Offset(before)).unwrap();
+    admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
+}
+
+/// Sends values to one partition of a topic of others, in order.
+pub async fn send_values(options: &KafkaOptions, name: &str, partition: i32, values: &[Vec<u8>]) {
+    let mut config = options.client("test-producer").unwrap();
+    config.set("acks", "all").set("enable.idempotence", "true").set("message.max.bytes", "16777216");
+    let producer: FutureProducer = config.create().unwrap();
+    for value in values {
+        let record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(name).partition(partition).payload(value);
+        producer.send(record, READY_WITHIN).await.unwrap();
     }
 }
 

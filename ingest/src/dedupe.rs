@@ -1,4 +1,5 @@
-//! Recognises events that stood in the shard before: a bounded window over its latest `(source, id)`.
+//! Recognises events that stood in the shard before: a bounded window over its latest `(source, id)`, of each tenant
+//! by itself (INVARIANT Q-3): an id that one tenant used says nothing of another's event.
 //!
 //! A duplicate is stored where it stands, marked, for what a producer sent twice is evidence too.
 
@@ -19,11 +20,11 @@ impl Window {
     }
 
     /// Takes an event in. Returns whether it was there already.
-    pub(crate) fn insert(&mut self, source: &str, id: &str) -> bool {
+    pub(crate) fn insert(&mut self, tenant: &str, source: &str, id: &str) -> bool {
         if self.capacity == 0 {
             return false;
         }
-        let hash = hash(source, id);
+        let hash = hash([tenant, source, id]);
         if !self.seen.insert(hash) {
             return true;
         }
@@ -37,13 +38,11 @@ impl Window {
     }
 }
 
-fn hash(source: &str, id: &str) -> u128 {
-    let digest = Sha256::new()
-        .chain_update((source.len() as u64).to_le_bytes())
-        .chain_update(source)
-        .chain_update(id)
-        .finalize();
-    digest.iter().take(16).fold(0, |number, byte| (number << 8) | u128::from(*byte))
+fn hash(parts: [&str; 3]) -> u128 {
+    let digest = parts.into_iter().fold(Sha256::new(), |digest, part| {
+        digest.chain_update((part.len() as u64).to_le_bytes()).chain_update(part)
+    });
+    digest.finalize().iter().take(16).fold(0, |number, byte| (number << 8) | u128::from(*byte))
 }
 
 #[cfg(test)]
@@ -53,11 +52,12 @@ mod tests {
     #[test]
     fn the_window_remembers_the_latest_and_forgets_the_oldest() {
         let mut window = Window::new(2);
-        assert!(!window.insert("s", "1"));
-        assert!(window.insert("s", "1"));
-        assert!(!window.insert("t", "1"), "another source");
-        assert!(!window.insert("s", "2"));
-        assert!(!window.insert("s", "1"), "forgotten");
-        assert!(!Window::new(0).insert("s", "1"));
+        assert!(!window.insert("acme", "s", "1"));
+        assert!(window.insert("acme", "s", "1"));
+        assert!(!window.insert("acme", "t", "1"), "another source");
+        assert!(!window.insert("acme", "s", "2"));
+        assert!(!window.insert("acme", "s", "1"), "forgotten");
+        assert!(!window.insert("other", "s", "1"), "another tenant");
+        assert!(!Window::new(0).insert("acme", "s", "1"));
     }
 }

@@ -76,10 +76,16 @@ impl Owner {
             let batch = batch?;
             let text =
                 |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
-            let (Some(ids), Some(sources)) = (text(names::ID), text(names::SOURCE)) else { continue };
-            for (row, (id, source)) in ids.iter().zip(sources.iter()).enumerate() {
-                if let (Some(id), Some(source)) = (id, source) {
-                    history.window.insert(source, id);
+            let (Some(tenants), Some(ids), Some(sources)) =
+                (text(names::TENANT), text(names::ID), text(names::SOURCE))
+            else {
+                continue;
+            };
+            for (row, ((tenant, id), source)) in
+                tenants.iter().zip(ids.iter()).zip(sources.iter()).enumerate()
+            {
+                if let (Some(tenant), Some(id), Some(source)) = (tenant, id, source) {
+                    history.window.insert(tenant, source, id);
                     let stored = record_at(&batch, row).map_err(|cause| Error::Row { shard, cause })?;
                     history.producers.learn(&stored.record, source);
                 }

@@ -140,7 +140,10 @@ impl Worker {
         let hash = leaf_hash(&self.leaf);
         let decoded = decode(record);
         let duplicate = match &decoded {
-            Ok(event) => state.history.window.insert(event.source.as_str(), event.id.as_str()),
+            Ok(event) => {
+                let (source, id) = (event.source.as_str(), event.id.as_str());
+                state.history.window.insert(event.tenant.as_str(), source, id)
+            }
             Err(malformed) => {
                 self.handle.dead_letter(malformed.reason);
                 false

@@ -4,6 +4,8 @@ use crate::codec::{Malformed, decode, topic_of};
 use crate::event::Event;
 use crate::id::TenantId;
 use crate::kind::Kind;
+use crate::limits::EVENT_BYTES_MAX;
+use crate::payload::{Payload, detach_data};
 use crate::record::{Outgoing, Record, Shard, Topic};
 use crate::redact::{RedactionSecret, Report, join, redact, redact_text};
 use bytes::Bytes;
@@ -27,6 +29,8 @@ pub struct Accepted {
     pub outgoing: Outgoing,
     /// How many secrets were taken out.
     pub redacted: u64,
+    /// What is too large for the event: to be durable in the object store before it is.
+    pub payloads: Vec<Payload>,
 }
 
 /// Why an event is not written.
@@ -71,7 +75,12 @@ pub fn accept(incoming: Incoming, secret: &RedactionSecret) -> Result<Accepted, 
     if report.total > 0 {
         join(&mut data, &report);
     }
-    let value = serde_json::to_vec(&data).map_err(Refused::Data)?;
+    let mut value = serde_json::to_vec(&data).map_err(Refused::Data)?;
+    let mut payloads = Vec::new();
+    if value.len() > EVENT_BYTES_MAX {
+        payloads = detach_data(&mut data);
+        value = serde_json::to_vec(&data).map_err(Refused::Data)?;
+    }
     let shard = Shard::new(Topic::Events, 0);
     let record = Record { shard, offset: 0, timestamp_us: 0, key: None, headers, value: Some(value.into()) };
     let event = decode(&record)?;
@@ -85,7 +94,7 @@ pub fn accept(incoming: Incoming, secret: &RedactionSecret) -> Result<Accepted, 
         headers: record.headers,
         value: record.value.unwrap_or_default(),
     };
-    Ok(Accepted { event, outgoing, redacted: report.total })
+    Ok(Accepted { event, outgoing, redacted: report.total, payloads })
 }
 
 #[cfg(test)]
@@ -111,6 +120,20 @@ mod tests {
         let rules: Vec<&str> = accepted.event.redactions.iter().map(|one| one.rule.as_str()).collect();
         assert_eq!(rules, ["by-the-agent", "secret-name", "url-password"]);
         assert_eq!(accepted.redacted, 2);
+    }
+
+    #[test]
+    fn what_is_too_large_is_taken_out_redacted() {
+        let result = format!("token ghp_{} {}", "a1B2c3D4e5F6".repeat(3), "word ".repeat(300_000));
+        let data = json!({"tenant_uid": "acme", "ai_agent": {"uid": "a"}, "from_the_future": [1],
+            "tool_call": {"id": "c", "name": "read", "result": result}});
+        let accepted = accept(event(&data), &RedactionSecret::new(b"installation")).unwrap();
+        assert!(accepted.outgoing.value.len() < 128 << 10 && accepted.payloads.len() == 1);
+        let whole = std::str::from_utf8(&accepted.payloads[0].content).unwrap();
+        assert!(!whole.contains("ghp_a1B2") && whole.len() > 1_500_000);
+        let data: Value = serde_json::from_slice(&accepted.outgoing.value).unwrap();
+        assert_eq!(data["tool_call"]["result_digest"], accepted.payloads[0].sha256.as_str());
+        assert_eq!(data["from_the_future"], json!([1]));
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod intake;
 pub mod kind;
 pub mod limits;
 pub mod notice;
+pub mod payload;
 pub mod record;
 pub mod redact;
 pub mod response;

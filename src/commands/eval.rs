@@ -21,7 +21,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     // Envelopes are signed and checked as live; whose key it is does not matter for a score.
     let approver = SigningKey::from_bytes(&[1; 32]);
     let report = Report::of(&datasets, &approver, &Counting(args.rules.clone()), |next| {
-        bar.set_message(format!("judging {next}"))
+        bar.set_message(format!("judging {next}"));
     })?;
     bar.finish_and_clear();
     if args.json {

@@ -31,11 +31,12 @@ pub async fn run(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
     let path = args.state.clone().unwrap_or_else(|| config.data_dir.join("import.json"));
     let mut state = State::open(&path)?;
     let producer = Parts { config }.bulk_producer("ambit-import")?;
+    let payloads = Parts { config }.payloads()?;
     ambit_bus::ensure_topics(&config.kafka).await?;
     let bar = ProgressBar::new(found.iter().map(|input| input.bytes).sum());
     let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let outcome = import::run(found, options, &mut state, &producer, &bar).await;
+    let outcome = import::run(found, options, &mut state, (&producer, &payloads), &bar).await;
     bar.finish_and_clear();
     state.save()?;
     let Outcome { counts, failed } = outcome?;
@@ -69,7 +70,7 @@ const fn reads(format: ImportFormat) -> Reads {
 fn told(counts: &Counts) -> String {
     format!(
         "{} files ({} imported before), {} records ({} sent before): {} events, of them {} records kept as they are \
-         and {} with a fault; {} secrets taken out",
+         and {} with a fault; {} secrets taken out, {} contents kept beside their events",
         counts.files + counts.files_done,
         counts.files_done,
         counts.records,
@@ -77,6 +78,7 @@ fn told(counts: &Counts) -> String {
         counts.events,
         counts.opaque,
         counts.dead,
-        counts.redactions
+        counts.redactions,
+        counts.payloads
     )
 }

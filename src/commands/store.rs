@@ -7,9 +7,11 @@ use crate::roles::parts::Parts;
 use crate::roles::up::shards;
 use crate::simulate::now;
 use ambit_schemas::Timestamp;
+use ambit_schemas::id::TenantId;
 use ambit_store::{Cover, Hold, Release, Store, fsck};
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Exit code when the table is damaged.
@@ -42,9 +44,18 @@ pub async fn run(config: &Config, command: &StoreCommand) -> anyhow::Result<Exit
             }
             let signed = Parts { config }.ledgers()?.signed(&shards(config))?.into_iter().collect();
             let done = store.retain(policy, &signed, now(), author, *dry_run).await?;
+            if !dry_run {
+                Parts { config }.payloads()?.retain(&store, policy, now()).await?;
+            }
             print(&serde_json::to_string_pretty(&done)?);
         }
         StoreCommand::Hold(command) => hold(&store, command).await?,
+        StoreCommand::Payload { tenant, sha256 } => {
+            let tenant = TenantId::try_from(tenant.as_str()).context("--tenant")?;
+            let found = Parts { config }.payloads()?.get(&tenant, sha256).await?;
+            let found = found.with_context(|| format!("{tenant} has no payload {sha256}"))?;
+            std::io::stdout().write_all(&found).context("the payload cannot be written out")?;
+        }
         StoreCommand::Fsck { .. } => {}
     }
     Ok(ExitCode::SUCCESS)

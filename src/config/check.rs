@@ -25,6 +25,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     if config.api.query_timeout_ms == 0 || config.api.concurrent_queries == 0 || config.api.memory_mb == 0 {
         bail!("`api.query_timeout_ms`, `api.concurrent_queries` and `api.memory_mb` must be at least 1");
     }
+    super::topics::check(&config.gateway.topics).context("`gateway.topics`")?;
     if config.ingest.commit_every_ms == 0 || config.ingest.commit_rows == 0 || config.ingest.workers == 0 {
         bail!("`ingest.commit_every_ms`, `ingest.commit_rows` and `ingest.workers` must be at least 1");
     }

@@ -3,9 +3,11 @@
 
 mod check;
 mod ledger;
+mod topics;
 
 pub use check::check;
 pub use ledger::Ledger;
+pub use topics::{SourceTopic, TopicFormat, TopicSignal};
 
 use crate::cli::Cli;
 use ambit_query_api::listen_address;
@@ -71,11 +73,14 @@ pub struct Gateway {
     /// Where it listens.
     #[serde(deserialize_with = "listen_address")]
     pub listen: SocketAddr,
+    /// Topics of other systems that it reads.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<SourceTopic>,
 }
 
 impl Default for Gateway {
     fn default() -> Self {
-        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 7080)) }
+        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 7080)), topics: Vec::new() }
     }
 }
 

@@ -6,15 +6,19 @@
 
 mod reader;
 mod state;
+mod take;
 
 pub use reader::{Input, inputs};
 pub use state::State;
+pub use take::Taker;
 
 use ambit_bus::{Pending, Producer};
 use ambit_schemas::Outgoing;
 use ambit_schemas::id::TenantId;
+use ambit_schemas::payload::Payload;
 use ambit_schemas::redact::RedactionSecret;
 use ambit_schemas::sources::{Class, Format};
+use ambit_store::Payloads;
 use anyhow::Context;
 use indicatif::ProgressBar;
 use std::collections::VecDeque;
@@ -72,6 +76,8 @@ pub struct Counts {
     pub dead: u64,
     /// Secrets taken out.
     pub redactions: u64,
+    /// Contents that were too large for an event, and lie in the object store.
+    pub payloads: u64,
 }
 
 /// What became of an import.
@@ -83,12 +89,30 @@ pub struct Outcome {
     pub failed: Vec<(PathBuf, anyhow::Error)>,
 }
 
-/// A record on its way from reader to producer.
+/// A record on its way to Kafka.
 #[derive(Debug)]
-struct Item {
-    outgoing: Vec<Outgoing>,
-    class: Class,
-    redacted: u64,
+pub struct Item {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its events.
+    pub outgoing: Vec<Outgoing>,
+    /// What became of it.
+    pub class: Class,
+    /// How many secrets were taken out.
+    pub redacted: u64,
+    /// What is too large for its events.
+    pub payloads: Vec<Payload>,
+}
+
+impl Item {
+    /// Makes what is too large for its events durable: before any of them is sent. INVARIANT L-3
+    pub async fn put_payloads(&self, payloads: &Payloads) -> anyhow::Result<()> {
+        for payload in &self.payloads {
+            let put = payloads.put(&self.tenant, payload).await;
+            put.context("content that is too large for an event cannot be kept in the object store")?;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -117,7 +141,7 @@ pub async fn run(
     inputs: Vec<Input>,
     options: Options,
     state: &mut State,
-    producer: &Producer,
+    (producer, payloads): (&Producer, &Payloads),
     bar: &ProgressBar,
 ) -> anyhow::Result<Outcome> {
     let (sender, mut messages) = mpsc::channel(QUEUE_RECORDS_MAX);
@@ -151,6 +175,8 @@ pub async fn run(
                 counts.events += item.outgoing.len() as u64;
                 counts.opaque += u64::from(item.class == Class::Opaque);
                 counts.dead += u64::from(item.class == Class::Dead);
+                counts.payloads += item.payloads.len() as u64;
+                item.put_payloads(payloads).await?;
                 sending.send(item, producer)?;
                 sending.settle(PENDING_MAX, state).await?;
             }

@@ -1,12 +1,9 @@
 //! Files as records: JSON documents, one record per line, CloudTrail's `Records` files as they lie in a bucket; plain
 //! or gzip. Every read is bounded.
 
-use super::{Item, Message, Options, Reads, State};
+use super::{Item, Message, Options, State, Taker};
 use crate::simulate::now;
-use ambit_schemas::encode;
-use ambit_schemas::intake::{accept, structured};
-use ambit_schemas::redact::{RedactionKey, RedactionSecret};
-use ambit_schemas::sources::{Class, Context as Source, Format, Taken, keep, read, read_text};
+use ambit_schemas::sources::Context as Source;
 use anyhow::{Context, bail};
 use flate2::read::MultiGzDecoder;
 use indicatif::ProgressBar;
@@ -15,6 +12,7 @@ use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 
 /// Largest JSON document, in bytes after decompression: a `Records` file of CloudTrail has at most some tens of
@@ -83,6 +81,7 @@ pub(super) fn read_all(
     sender: &Sender<Message>,
 ) {
     let send = |message| sender.blocking_send(message).map_err(|_| Gone);
+    let taker = Arc::new(Taker::new(options.reads, options.secret.clone(), &options.tenant));
     for input in inputs {
         let digest = match digest(&input.path, options) {
             Ok(digest) => digest,
@@ -105,7 +104,7 @@ pub(super) fn read_all(
         if send(Message::Begin { digest, skipped }).is_err() {
             return;
         }
-        let mut file = Reading { options, skip: skipped, sender, gone: false };
+        let mut file = Reading { options, taker: Arc::clone(&taker), skip: skipped, sender, gone: false };
         let fault = file.read(&input.path, bar).err();
         if file.gone || send(Message::End { path: input.path.clone(), fault }).is_err() {
             return;
@@ -129,6 +128,7 @@ fn digest(path: &Path, options: &Options) -> anyhow::Result<String> {
 
 struct Reading<'a> {
     options: &'a Options,
+    taker: Arc<Taker>,
     skip: u64,
     sender: &'a Sender<Message>,
     gone: bool,
@@ -183,80 +183,35 @@ impl Reading<'_> {
         }
         if let Ok(document) = serde_json::from_slice(line) {
             self.document(document);
-            return;
+        } else {
+            let item = self.taker.text(line, "not_json", &self.context());
+            self.pass(item);
         }
-        let (context, key) = self.source();
-        let format = if let Reads::Foreign(format) = self.options.reads { Some(format) } else { None };
-        self.pass(|| item(&read_text(&String::from_utf8_lossy(line), format, &context, &key)));
     }
 
-    fn source(&self) -> (Source, RedactionKey) {
+    fn context(&self) -> Source {
         let (tenant, origin) = (self.options.tenant.clone(), self.options.origin.clone());
-        let key = self.options.secret.key(&tenant);
-        (Source { tenant, origin, received: now() }, key)
+        Source { tenant, origin, received: now() }
     }
 
     fn document(&mut self, document: Value) {
-        if self.gone {
-            return;
-        }
-        let (context, key) = self.source();
-        let secret = &self.options.secret;
-        match (self.options.reads, document) {
-            (Reads::CloudEvents | Reads::Auto, Value::Array(events))
-                if events.first().is_some_and(is_event) =>
-            {
-                for event in events {
-                    self.pass(|| canonical(event, secret, &context, &key));
-                }
+        let (taker, context) = (Arc::clone(&self.taker), self.context());
+        for item in taker.document(document, &context) {
+            if self.gone {
+                return;
             }
-            (Reads::CloudEvents, event) => self.pass(|| canonical(event, secret, &context, &key)),
-            (Reads::Auto, event) if is_event(&event) => {
-                self.pass(|| canonical(event, secret, &context, &key));
-            }
-            (Reads::Auto, document) => self.foreign(document, None, &context, &key),
-            (Reads::Foreign(format), document) => self.foreign(document, Some(format), &context, &key),
-        }
-    }
-
-    fn foreign(&mut self, document: Value, format: Option<Format>, context: &Source, key: &RedactionKey) {
-        for taken in read(document, format, context, key) {
-            self.pass(|| item(&taken));
+            self.pass(item);
         }
     }
 
     /// Sends a record, unless an earlier run has sent it.
-    fn pass(&mut self, item: impl FnOnce() -> Item) {
-        if self.gone {
-            return;
-        }
+    fn pass(&mut self, item: Item) {
         if self.skip > 0 {
             self.skip -= 1;
-            return;
+        } else {
+            self.gone = self.gone || self.sender.blocking_send(Message::Record(item)).is_err();
         }
-        self.gone = self.sender.blocking_send(Message::Record(item())).is_err();
     }
-}
-
-fn canonical(event: Value, secret: &RedactionSecret, context: &Source, key: &RedactionKey) -> Item {
-    let accepted = structured(event.clone()).and_then(|event| accept(event, secret).ok());
-    match accepted {
-        Some(accepted) => {
-            Item { outgoing: vec![accepted.outgoing], class: Class::Mapped, redacted: accepted.redacted }
-        }
-        None => item(&keep(event, "cloudevents", "refused", context, key)),
-    }
-}
-
-fn is_event(value: &Value) -> bool {
-    let kind = value.get("type").and_then(Value::as_str);
-    value.get("specversion").is_some() && kind.is_some_and(|kind| kind.starts_with("ambit."))
-}
-
-fn item(taken: &Taken) -> Item {
-    // What is taken from a record was built so that it can be written.
-    let outgoing = taken.events.iter().filter_map(|event| encode(event).ok()).collect();
-    Item { outgoing, class: taken.class, redacted: taken.redacted }
 }
 
 /// The next line, without its end; bounded.

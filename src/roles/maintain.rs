@@ -3,7 +3,7 @@
 
 use crate::simulate::now;
 use ambit_schemas::Shard;
-use ambit_store::{Maintenance, Store, fsck};
+use ambit_store::{Maintenance, Payloads, Store, fsck};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,6 +55,8 @@ pub struct Maintain {
     pub ledgers: ambit_ingest::Ledgers,
     /// All shards.
     pub shards: Vec<Shard>,
+    /// Where content lies that is too large for an event.
+    pub payloads: Payloads,
     /// How.
     pub options: Maintenance,
     /// What it tells.
@@ -119,6 +121,7 @@ impl Maintain {
             if done.deleted > 0 {
                 tracing::info!(rows = done.deleted, held = done.held, "retention deleted rows");
             }
+            self.payloads.retain(&self.store, &self.options.retention, now()).await?;
         }
         self.store.clean_log().await?;
         let done = self.store.vacuum(false).await?;

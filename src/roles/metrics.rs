@@ -93,6 +93,7 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
         all.push((format!("ambit_ingest_next_offset{{shard=\"{shard}\"}}"), next));
     }
     let (analyze, gateway, maintain) = (&handles.analyze, &handles.gateway, &handles.maintain);
+    let topics = &handles.topics;
     for (name, counter) in [
         ("ambit_analyzer_events_total", &analyze.events),
         ("ambit_analyzer_skipped_total", &analyze.skipped),
@@ -102,6 +103,11 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
         ("ambit_gateway_accepted_total", &gateway.accepted),
         ("ambit_gateway_refused_total", &gateway.refused),
         ("ambit_gateway_redacted_total", &gateway.redacted),
+        ("ambit_sources_records_total", &topics.records),
+        ("ambit_sources_events_total", &topics.events),
+        ("ambit_sources_opaque_total", &topics.opaque),
+        ("ambit_sources_faulty_total", &topics.faulty),
+        ("ambit_sources_lost_total", &topics.lost),
         ("ambit_store_active_files", &maintain.active_files),
         ("ambit_store_compacted_files_total", &maintain.replaced),
         ("ambit_store_vacuumed_files_total", &maintain.deleted_files),

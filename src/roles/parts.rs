@@ -10,7 +10,7 @@ use ambit_bus::{Linger, Producer};
 use ambit_ingest::Ledgers;
 use ambit_ingest::outside::Outside;
 use ambit_ledger::CheckpointSigner;
-use ambit_store::Store;
+use ambit_store::{Payloads, Store};
 use anyhow::Context;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use std::sync::Arc;
@@ -37,6 +37,11 @@ impl Parts<'_> {
     /// The store, made if it is not there.
     pub async fn store(&self) -> anyhow::Result<Store> {
         Store::open(self.store_options()).await.context("the store cannot be opened")
+    }
+
+    /// Where content lies that is too large for an event.
+    pub fn payloads(&self) -> anyhow::Result<Payloads> {
+        Payloads::open(&self.store_options()).context("the store's place for large content cannot be opened")
     }
 
     /// Who signs checkpoints; the key is made on first start.

@@ -68,6 +68,8 @@ pub struct Handles {
     pub analyze: Arc<Counters>,
     /// The gateway.
     pub gateway: Arc<gateway::Counters>,
+    /// Topics of other systems.
+    pub topics: Arc<gateway::TopicCounters>,
     /// The table's upkeep.
     pub maintain: Arc<maintain::Counters>,
     /// Whether Kafka answers.
@@ -220,15 +222,18 @@ impl Process {
         let secret = keys::token(&self.config.keys_dir().join("redaction.key"))?;
         let (producer, counters) =
             (parts.prompt_producer("ambit-gateway")?, Arc::clone(&self.handles.gateway));
+        let payloads = parts.payloads()?;
         let (mut listener, kafka) = (self.listeners.gateway.take(), self.handles.kafka.clone());
         self.supervisor.spawn(Stage::Intake, "gateway", OnError::Stop, move |shutdown| {
-            let gateway = Gateway {
-                producer: producer.clone(),
-                token: token.clone(),
-                redaction: RedactionSecret::new(secret.as_bytes()),
-                kafka: kafka.clone(),
-                counters: Arc::clone(&counters),
-            };
+            let redaction = RedactionSecret::new(secret.as_bytes());
+            let gateway = Gateway::new(
+                producer.clone(),
+                payloads.clone(),
+                token.clone(),
+                redaction,
+                kafka.clone(),
+                Arc::clone(&counters),
+            );
             let listener = listener.take();
             async move {
                 match listener {
@@ -236,6 +241,28 @@ impl Process {
                     None => Ok(()),
                 }
             }
+        });
+        self.start_topics()
+    }
+
+    /// Starts what reads topics of other systems, if there are any.
+    fn start_topics(&mut self) -> anyhow::Result<()> {
+        if self.config.gateway.topics.is_empty() {
+            return Ok(());
+        }
+        let secret = keys::token(&self.config.keys_dir().join("redaction.key"))?;
+        let topics = gateway::Topics {
+            kafka: self.config.kafka.clone(),
+            producer: Parts { config: &self.config }.bulk_producer("ambit-sources")?,
+            payloads: Parts { config: &self.config }.payloads()?,
+            redaction: RedactionSecret::new(secret.as_bytes()),
+            topics: self.config.gateway.topics.clone(),
+            counters: Arc::clone(&self.handles.topics),
+        };
+        let runtime = Handle::current();
+        self.supervisor.spawn(Stage::Intake, "sources", OnError::Restart, move |shutdown| {
+            let (topics, runtime) = (topics.clone(), runtime.clone());
+            on_thread("sources", move || topics.run(&runtime, &shutdown))
         });
         Ok(())
     }
@@ -273,6 +300,7 @@ impl Process {
             location: Parts { config: &self.config }.store_options(),
             ledgers: ledgers.clone(),
             shards: shards(&self.config),
+            payloads: Parts { config: &self.config }.payloads()?,
             options: self.config.store.clone(),
             counters: Arc::clone(&self.handles.maintain),
         };

@@ -25,6 +25,7 @@ use arrow::compute::{filter_record_batch, not};
 use arrow::datatypes::{Int32Type, Int64Type, SchemaRef, TimestampMicrosecondType};
 use deltalake::kernel::{Action, MetadataExt};
 use deltalake::protocol::DeltaOperation;
+use object_store::path::PathPart;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
@@ -53,6 +54,12 @@ impl Retention {
     fn is_over(&self, tenant: Option<&str>, day: i32, today: i32) -> bool {
         let days = self.days(tenant);
         days > 0 && i64::from(today) - i64::from(day) > i64::from(days)
+    }
+
+    /// The same for a tenant as it is written in the name of an object.
+    pub(crate) fn is_over_encoded(&self, encoded: &str, day: i32, today: i32) -> bool {
+        let named = self.tenants.keys().find(|tenant| PathPart::from(tenant.as_str()).as_ref() == encoded);
+        self.is_over(named.map(String::as_str), day, today)
     }
 
     /// Days that may hold rows whose time is over.

@@ -31,5 +31,7 @@ mod pipeline;
 mod points;
 mod recorded;
 mod sources;
+mod sources_otlp;
+mod sources_topics;
 mod stopping;
 mod tidy;

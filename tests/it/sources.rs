@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A made-up record: a role session of task `ambit.<task>` uses its key.
-fn record(number: usize, task: &str) -> Value {
+pub(crate) fn record(number: usize, task: &str) -> Value {
     json!({
         "eventVersion": "1.08", "eventID": format!("e-{task}-{number}"), "eventTime": "2026-11-20T09:00:00Z",
         "eventSource": "s3.amazonaws.com", "eventName": "GetObject", "readOnly": true,
@@ -55,7 +55,10 @@ async fn stored(ambit: &Ambit) -> BTreeMap<String, (usize, usize)> {
     kinds
 }
 
-async fn wait_until_stored(ambit: &Ambit, first: &[(&str, usize)]) -> BTreeMap<String, (usize, usize)> {
+pub(crate) async fn wait_until_stored(
+    ambit: &Ambit,
+    first: &[(&str, usize)],
+) -> BTreeMap<String, (usize, usize)> {
     let deadline = Instant::now() + PATIENCE * 3;
     loop {
         let kinds = stored(ambit).await;
@@ -134,60 +137,8 @@ async fn files_as_they_lie_in_a_bucket_are_imported_once_and_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_gateway_takes_otlp_over_http() {
-    let broker = TestBroker::embedded();
-    let dir = tempfile::tempdir().unwrap();
-    let ambit = Ambit::start(&broker, dir.path(), "").await;
-    let config: toml::Table =
-        std::fs::read_to_string(dir.path().join("ambit.toml")).unwrap().parse().unwrap();
-    let base = format!("http://{}", config["gateway"]["listen"].as_str().unwrap());
-    let token = std::fs::read_to_string(dir.path().join("data/keys/gateway.token")).unwrap();
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/golden/sources");
-    let traces = std::fs::read_to_string(golden.join("otlp-traces.in.json")).unwrap();
-    let logs = std::fs::read_to_string(golden.join("otlp-logs.in.json")).unwrap();
-    let client = reqwest::Client::new();
-    let send = |path: &str, body: Vec<u8>, packed: bool, token: &str| {
-        let request = client.post(format!("{base}{path}")).bearer_auth(token.trim()).body(body);
-        let request = request.header("content-type", "application/json").header("ambit-tenant", "acme");
-        if packed { request.header("content-encoding", "gzip") } else { request }.send()
-    };
-    let pack = |bytes: &[u8]| {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    };
-    assert_eq!(send("/v1/traces", traces.clone().into_bytes(), false, "wrong").await.unwrap().status(), 401);
-    let answer = send("/v1/traces", traces.into_bytes(), false, &token).await.unwrap();
-    assert_eq!(
-        (answer.status().as_u16(), answer.text().await.unwrap().as_str()),
-        (200, "{\"partialSuccess\":{}}")
-    );
-    assert_eq!(send("/v1/logs", pack(logs.as_bytes()), true, &token).await.unwrap().status(), 200);
-    // A bomb of 64 MiB in 64 KiB, what is no gzip, what is no JSON, what is no request, what is no JSON at all.
-    for (body, packed, status) in [
-        (pack(&vec![b' '; 64 << 20]), true, 413),
-        (b"plain".to_vec(), true, 400),
-        (b"{".to_vec(), false, 400),
-        (b"{\"a\":1}".to_vec(), false, 400),
-    ] {
-        assert_eq!(send("/v1/logs", body, packed, &token).await.unwrap().status(), status);
-    }
-    let protobuf = client.post(format!("{base}/v1/traces")).bearer_auth(token.trim());
-    let protobuf = protobuf.header("content-type", "application/x-protobuf").body("x").send().await.unwrap();
-    assert_eq!(protobuf.status(), 415);
-    let kinds = wait_until_stored(
-        &ambit,
-        &[("tool_call.completed", 5), ("approval.denied", 1), ("source.recorded", 3)],
-    )
-    .await;
-    assert_eq!(kinds["tool_call.completed"], (5, 0), "{kinds:?}");
-    let page = ambit.get("/api/v1/events?root_task=task-7&kind=tool_call.completed").await;
-    assert_eq!(page["items"][0]["agent"], "spiffe://acme.example/agent/billing", "{page}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_import_goes_on_and_doubles_nothing() {
-    const RECORDS: usize = 30_000;
+    const RECORDS: usize = 6_000;
     let broker = TestBroker::embedded();
     let dir = tempfile::tempdir().unwrap();
     let ambit = Ambit::start(&broker, dir.path(), "").await;

@@ -3,9 +3,12 @@
 use crate::scenario::{Case, SHARD, all, judge, options};
 use ambit_analytics::{Analyzer, SnapshotError, finding_event};
 use ambit_schemas::finding::Finding;
+use ambit_schemas::id::EventId;
 use ambit_schemas::{Event, Sequenced, encode};
 use bytes::Bytes;
 use proptest::prelude::*;
+use serde_json::json;
+use std::collections::BTreeSet;
 
 fn cases() -> Vec<Case> {
     all().into_iter().flat_map(|file| file.case).collect()
@@ -101,4 +104,43 @@ proptest! {
         }
         prop_assert_eq!(without_places(&told), without_places(&alone));
     }
+}
+
+/// Issue, end and a stranger's use of one credential, told in every order: the same findings, of the same ids.
+#[test]
+fn what_is_said_of_a_credential_does_not_depend_on_who_speaks_first() {
+    let case = |name: &str, order: &[&str]| -> Case {
+        let credential = json!({"uid": "jti-1", "credential_type": "oauth_access_token"});
+        let events: Vec<_> = order
+            .iter()
+            .map(|kind| match *kind {
+                "used" => json!({"type": "credential.used", "at": 9, "credential": credential,
+                    "ai_agent": {"uid": "spiffe://evil.example/agent/x"}}),
+                "revoked" => json!({"type": "credential.revoked", "at": 5, "credential": credential}),
+                _ => json!({"type": "credential.issued", "at": 1, "credential": credential}),
+            })
+            .collect();
+        serde_json::from_value(json!({"name": name, "told": [], "events": events})).unwrap()
+    };
+    let mut seen = BTreeSet::new();
+    for order in [
+        ["issued", "revoked", "used"],
+        ["issued", "used", "revoked"],
+        ["revoked", "issued", "used"],
+        ["revoked", "used", "issued"],
+        ["used", "issued", "revoked"],
+        ["used", "revoked", "issued"],
+    ] {
+        let mut events = case("any", &order).events("task-1");
+        // One use is one event, wherever it stands.
+        for (event, kind) in events.iter_mut().skip(1).zip(order) {
+            event.id = EventId::try_from(kind).unwrap();
+        }
+        let told = judge(&mut Analyzer::new(SHARD, options()), &events);
+        assert!(told.iter().all(|finding| finding.events[0].id.as_str() == "used"), "{order:?}: {told:#?}");
+        let ids: BTreeSet<String> = told.iter().map(|told| format!("{} {}", told.rule.id, told.id)).collect();
+        assert_eq!((ids.len(), told.len()), (2, 2), "{order:?}: {told:#?}");
+        seen.insert(ids);
+    }
+    assert_eq!(seen.len(), 1, "{seen:#?}");
 }

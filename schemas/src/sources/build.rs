@@ -6,13 +6,15 @@ use crate::codec::{encode, needs_agent};
 use crate::event::{AgentRef, Body, Event, SourceRecord, TaskRef, ToolCall, TraceRef};
 use crate::id::{CredentialId, EventId, PrincipalId, ToolCallId};
 use crate::limits::{EVENT_BYTES_MAX, TIME_AHEAD_MAX_US, TIME_MIN_US, TOOL_NAME_BYTES_MAX};
+use crate::payload::{Payload, detach};
 use crate::redact::Report;
 use crate::timestamp::Timestamp;
 use serde_json::Value;
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
 
-/// Largest record that is kept whole within an event; the rest is for what stands around it.
+/// Largest record that is kept within an event; the rest is for what stands around it. A larger one goes to the object
+/// store.
 const ORIGINAL_BYTES_MAX: usize = EVENT_BYTES_MAX - (128 << 10);
 /// Deepest nesting of a record that is kept as structure; deeper ones are kept as text.
 const ORIGINAL_DEPTH_MAX: usize = 120;
@@ -139,11 +141,8 @@ pub(super) fn build(
         mapped.faulty = true;
         mapped.reason = Some("no_agent");
     }
-    if text.len() > ORIGINAL_BYTES_MAX {
-        mapped.faulty = true;
-        mapped.reason = Some("too_large");
-    }
-    let said = std::mem::take(&mut mapped.said);
+    let mut said = std::mem::take(&mut mapped.said);
+    let mut payloads: Vec<Payload> = said.iter_mut().flat_map(|said| take_out(&mut said.body)).collect();
     let draft = Draft {
         base: &base,
         format,
@@ -155,31 +154,56 @@ pub(super) fn build(
     if !mapped.faulty && !said.is_empty() {
         let events: Vec<Event> = said.into_iter().filter_map(|said| draft.event(said)).collect();
         if !events.is_empty() && events.iter().all(|event| encode(event).is_ok()) {
-            return Taken { events, class: Class::Mapped, redacted };
+            return Taken { events, class: Class::Mapped, redacted, payloads };
         }
     }
+    let original = original(record, text);
+    payloads.clear();
+    payloads.extend(original.payload);
     let class = if mapped.faulty { Class::Dead } else { Class::Opaque };
     let body = Body::SourceRecorded(Box::new(SourceRecord {
         format: format.to_owned(),
         record_type: mapped.record_type.as_ref().map(|name| name.chars().take(TYPE_CHARS_MAX).collect()),
         reason: mapped.reason.unwrap_or("unmapped").to_owned(),
         sha256,
-        bytes: text.len() as u64,
-        original: original(record, &text),
+        bytes: original.bytes,
+        original: original.kept,
     }));
     let said = Said { suffix: "record", body, about: None };
-    Taken { events: draft.event(said).into_iter().collect(), class, redacted }
+    Taken { events: draft.event(said).into_iter().collect(), class, redacted, payloads }
 }
 
-fn original(record: &Value, text: &str) -> Option<Box<serde_json::value::RawValue>> {
-    if text.len() > ORIGINAL_BYTES_MAX {
-        return None;
-    }
-    if depth(record) > ORIGINAL_DEPTH_MAX {
+/// What is too large of a call.
+fn take_out(body: &mut Body) -> Vec<Payload> {
+    let (Body::ToolCallRequested(call) | Body::ToolCallCompleted(call) | Body::ToolCallDenied(call)) = body
+    else {
+        return Vec::new();
+    };
+    detach(call)
+}
+
+/// A record as it stands in its event.
+struct Original {
+    bytes: u64,
+    kept: Option<Box<RawValue>>,
+    payload: Option<Payload>,
+}
+
+fn original(record: &Value, text: String) -> Original {
+    let bytes = text.len() as u64;
+    let kept = match text.len() {
+        ..=ORIGINAL_BYTES_MAX if depth(record) <= ORIGINAL_DEPTH_MAX => to_raw_value(record).ok(),
         // As a text it grows by an escape for each quote: it may then be too large after all.
-        return to_raw_value(text).ok().filter(|raw| raw.get().len() <= ORIGINAL_BYTES_MAX);
+        ..=ORIGINAL_BYTES_MAX => {
+            to_raw_value(&text).ok().filter(|escaped| escaped.get().len() <= ORIGINAL_BYTES_MAX)
+        }
+        _ => None,
+    };
+    if kept.is_some() {
+        return Original { bytes, kept, payload: None };
     }
-    to_raw_value(record).ok()
+    let payload = Payload::new(text.into_bytes());
+    Original { bytes, kept: to_raw_value(&payload.reference()).ok(), payload: Some(payload) }
 }
 
 struct Draft<'a> {

@@ -8,8 +8,6 @@ use serde_json::value::{RawValue, to_raw_value};
 
 /// Deepest nesting of arguments that is kept as structure: an event around them must stay readable.
 const ARGUMENTS_DEPTH_MAX: usize = 100;
-/// Most bytes of a result that are kept, a 16th of the largest event.
-const RESULT_BYTES_MAX: usize = 64 << 10;
 
 /// A part of a record, or the absence of one.
 #[derive(Debug, Clone, Copy)]
@@ -105,10 +103,11 @@ pub(super) fn task(fields: Fields<'_>) -> Option<TaskRef> {
     Some(TaskRef { id: task, root, parent: named("ambit.parent_task_id") })
 }
 
-/// Trace context, if the ids have their form (W3C Trace Context section 3.2).
+/// Trace context, if the ids have their form and are not all zeros (W3C Trace Context section 3.2).
 pub(super) fn trace(trace_id: Option<&str>, span: Option<&str>, parent: Option<&str>) -> Option<TraceRef> {
     let hexadecimal = |text: &str, length: usize| {
         let fits = text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let fits = fits && text.bytes().any(|byte| byte != b'0');
         fits.then(|| text.to_ascii_lowercase())
     };
     Some(TraceRef {
@@ -131,13 +130,10 @@ pub(super) fn arguments(value: Option<&Value>) -> Option<Box<RawValue>> {
     to_raw_value(&serde_json::json!({ "input": input })).ok()
 }
 
-/// A result as text, its beginning if it is long.
+/// A result as text.
 pub(super) fn result(value: Option<&Value>) -> Option<String> {
     let value = value.filter(|value| !value.is_null())?;
-    let mut text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let end = (0..=RESULT_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.truncate(end.unwrap_or_default());
-    Some(text)
+    Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
 /// How deep a value is nested.

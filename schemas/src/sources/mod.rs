@@ -18,11 +18,17 @@ mod kubernetes;
 mod mcp;
 mod otlp;
 mod otlp_logs;
+#[cfg(feature = "otlp-protobuf")]
+mod otlp_protobuf;
 mod otlp_split;
 mod vault;
 
+#[cfg(feature = "otlp-protobuf")]
+pub use otlp_protobuf::{ProtobufError, from_protobuf};
+
 use crate::event::Event;
 use crate::id::{EventSource, TenantId};
+use crate::payload::Payload;
 use crate::redact::{RedactionKey, Report, redact, redact_text};
 use crate::timestamp::Timestamp;
 use build::Mapped;
@@ -82,6 +88,21 @@ impl Format {
     }
 }
 
+/// What an OTLP request carries; in protobuf it does not say so itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Log records.
+    Logs,
+}
+
+/// Whether an OTLP request has too many records, or too large a resource for so many, to be read as single records.
+/// [`read`] then keeps it as one.
+pub fn is_oversized(request: &Value) -> bool {
+    otlp_split::is_oversized(request)
+}
+
 /// What a record does not say itself.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -123,6 +144,8 @@ pub struct Taken {
     pub class: Class,
     /// How many secrets were taken out.
     pub redacted: u64,
+    /// What is too large for the events: to be durable in the object store before any of them is.
+    pub payloads: Vec<Payload>,
 }
 
 /// Reads a document: one record, an array of records, CloudTrail's `Records`, a Kubernetes `EventList`, or an OTLP
@@ -136,11 +159,17 @@ pub fn read<'a>(
     split(document).into_iter().map(move |record| take(record, format, context, key))
 }
 
-/// Keeps a text that is not JSON, redacted.
-pub fn read_text(text: &str, format: Option<Format>, context: &Context, key: &RedactionKey) -> Taken {
+/// Keeps a text that is not JSON, redacted. `reason` says what it is not, as a code.
+pub fn read_text(
+    text: &str,
+    format: Option<Format>,
+    reason: &'static str,
+    context: &Context,
+    key: &RedactionKey,
+) -> Taken {
     let mut report = Report::default();
     let text = redact_text(text, key, "", &mut report);
-    let mapped = Mapped::fault("not_json");
+    let mapped = Mapped::fault(reason);
     build::build(&Value::String(text), format.map_or(UNKNOWN, Format::name), mapped, context, report)
 }
 

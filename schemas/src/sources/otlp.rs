@@ -5,7 +5,7 @@
 use super::build::{Mapped, call};
 use super::fields::{Fields, arguments, id, result, task, trace};
 use super::otlp_logs;
-use crate::event::{AgentRef, Body, Lifecycle};
+use crate::event::{AgentRef, Body, Lifecycle, TraceRef};
 use crate::timestamp::Timestamp;
 use serde_json::Value;
 
@@ -22,23 +22,23 @@ pub(super) fn attribute<'a>(record: Fields<'a>, name: &str) -> Option<&'a str> {
 pub(super) fn map(record: Fields<'_>) -> Mapped {
     let is_log = record.text(&["otlp"]) == Some("log");
     let (trace_id, span_id) = (record.text(&["traceId"]), record.text(&["spanId"]));
+    let place = trace(trace_id, span_id, record.text(&["parentSpanId"]));
     let named = |names: &[&str]| names.iter().find_map(|name| attribute(record, name));
     let session = named(&["session.id", "gen_ai.conversation.id", "conversation.id", "mcp.session.id"]);
     let mut mapped = Mapped {
-        id: if is_log {
-            otlp_logs::record_id(record)
-        } else {
-            trace_id.zip(span_id).map(|(t, s)| format!("{t}/{s}"))
-        },
+        id: if is_log { otlp_logs::record_id(record) } else { place.as_ref().and_then(span_name) },
         record_type: record.text(&["name"]).map(str::to_owned),
         time: if is_log { log_time(record) } else { nanoseconds(record, "endTimeUnixNano") },
         agent: agent(record),
         task: ["attributes", "inherited", "resource"].iter().find_map(|place| task(record.at(&[place]))),
         principal: named(&["user.email", "enduser.id", "user.id", "user.account_uuid"]).and_then(id),
         session: session.map(str::to_owned),
-        trace: trace(trace_id, span_id, record.text(&["parentSpanId"])),
+        trace: place.clone(),
         ..Mapped::default()
     };
+    if record.value().is_some_and(super::otlp_split::is_oversized) {
+        return mapped.lacks("too_many");
+    }
     if record.has("malformed") || !(is_log || record.text(&["otlp"]) == Some("span")) {
         return mapped.lacks("malformed");
     }
@@ -59,6 +59,11 @@ pub(super) fn map(record: Fields<'_>) -> Mapped {
         mapped.say("created", Body::AgentCreated(Lifecycle::default()));
     }
     mapped
+}
+
+/// A span by its ids. Without valid ones it has none of its own, or all of those would be one.
+fn span_name(place: &TraceRef) -> Option<String> {
+    place.span_id.as_ref().map(|span| format!("{}/{span}", place.trace_id))
 }
 
 fn tool_call(record: Fields<'_>, mut mapped: Mapped) -> Mapped {

@@ -2,8 +2,15 @@
 //! values, and what its ancestors in the same request say of the agent. A span of `execute_tool` does not carry the
 //! agent (it stands on the `invoke_agent` span above), so the tree must be asked while it is there.
 
+use crate::limits::ID_BYTES_MAX;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+
+/// Most records of a request. Collectors send batches of 8,192 unless told otherwise.
+const RECORDS_MAX: usize = 20_000;
+/// Most bytes of resources and scopes when each record has its own copy: a few bytes per record must not become a
+/// resource per record.
+const REPEATED_BYTES_MAX: usize = 64 << 20;
 
 /// What is put into a record here, and so is never taken from a span: it would hide calls, or lend them an agent.
 const OURS: [&str; 4] = ["attributes", "inherited", "malformed", "within_call"];
@@ -27,9 +34,31 @@ pub(super) fn is_request(document: &Value) -> bool {
     ["resourceSpans", "resourceLogs"].iter().any(|name| document.get(name).is_some_and(Value::is_array))
 }
 
-/// The records of a request. Without any, the request itself.
+/// Whether a request has more records than are read at once, or repeats too much with each.
+pub(super) fn is_oversized(document: &Value) -> bool {
+    let (mut records, mut repeated) = (0_usize, 0_usize);
+    for (groups, scopes, entries) in
+        [("resourceSpans", "scopeSpans", "spans"), ("resourceLogs", "scopeLogs", "logRecords")]
+    {
+        for group in items(document, groups) {
+            let resource = group.get("resource").map_or(0, |resource| resource.to_string().len());
+            for scope in items(group, scopes) {
+                let count = items(scope, entries).count();
+                let name = scope.pointer("/scope/name").map_or(0, |name| name.to_string().len());
+                records = records.saturating_add(count);
+                repeated = repeated.saturating_add(count.saturating_mul(resource.saturating_add(name)));
+            }
+        }
+    }
+    records > RECORDS_MAX || repeated > REPEATED_BYTES_MAX
+}
+
+/// The records of a request. Without any, or with too many, the request itself.
 pub(super) fn split(document: &Value) -> Vec<Value> {
     let mut records = Vec::new();
+    if is_oversized(document) {
+        return vec![document.clone()];
+    }
     records_of(document, "resourceSpans", "scopeSpans", "spans", "span", &mut records);
     inherit(&mut records);
     records_of(document, "resourceLogs", "scopeLogs", "logRecords", "log", &mut records);
@@ -111,7 +140,9 @@ fn is_call(span: &Value) -> bool {
 }
 
 fn inherit(spans: &mut [Value]) {
-    let text = |span: &Value, name: &str| span.get(name).and_then(Value::as_str).map(str::to_owned);
+    let text = |span: &Value, name: &str| {
+        span.get(name).and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned)
+    };
     let place = |span: &Value, name: &str| Some((text(span, "traceId")?, text(span, name)?));
     let index: HashMap<(String, String), usize> =
         spans.iter().enumerate().filter_map(|(at, span)| Some((place(span, "spanId")?, at))).collect();
@@ -129,7 +160,11 @@ fn inherit(spans: &mut [Value]) {
             outside |= operation(ancestor) == Some("invoke_agent");
             within_call |= !outside && is_call(ancestor) && is_call(span) && same_tool(ancestor, span);
             for name in INHERITED {
-                if let Some(value) = ancestor.get("attributes").and_then(|all| all.get(name)) {
+                // What is no id is not repeated with every span below.
+                let value = ancestor.get("attributes").and_then(|all| all.get(name));
+                if let Some(value) =
+                    value.filter(|value| value.as_str().is_some_and(|id| id.len() <= ID_BYTES_MAX))
+                {
                     from_above.entry(name).or_insert_with(|| value.clone());
                 }
             }

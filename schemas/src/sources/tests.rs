@@ -117,6 +117,32 @@ fn a_credential_has_one_id_when_issued_and_when_used() {
     assert_eq!(issued, used);
 }
 
+/// A call cannot be kept from judgement by being large.
+#[test]
+fn a_large_call_stays_a_call() {
+    let call = |argument: usize, output: usize| {
+        let pair = |key: &str, value: String| json!({"key": key, "value": {"stringValue": value}});
+        json!({"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "5b8efff798038103d269b633813fc60c",
+            "spanId": "eee19b7ec3c1b174", "endTimeUnixNano": "1790000000000000000", "attributes": [
+            pair("gen_ai.operation.name", "execute_tool".into()), pair("gen_ai.tool.name", "pay".into()),
+            pair("gen_ai.agent.id", "a".into()),
+            pair("gen_ai.tool.call.arguments", json!({"text": "w ".repeat(argument)}).to_string()),
+            pair("gen_ai.tool.call.result", "é ".repeat(output))]}]}]}]})
+    };
+    for (argument, output, payloads) in
+        [(10, 10, 0), (10, 40_000, 1), (400_000, 10, 1), (400_000, 400_000, 2)]
+    {
+        let taken = one(call(argument, output));
+        check(&taken);
+        assert_eq!((taken.class, taken.payloads.len()), (Class::Mapped, payloads));
+        let Body::ToolCallCompleted(call) = &taken.events[0].body else { panic!("{:?}", taken.events) };
+        let whole =
+            taken.payloads.iter().find(|payload| Some(&payload.sha256) == call.result_digest.as_ref());
+        assert_eq!(call.result_bytes, whole.map(|whole| whole.content.len() as u64));
+        assert_eq!(whole.is_some(), output > 10);
+    }
+}
+
 #[test]
 fn ids_are_functions_of_the_record() {
     let nameless = json!({"eventVersion": "1", "eventSource": "x", "eventName": "y", "eventTime": "2026-11-24T08:00:00Z"});
@@ -155,7 +181,7 @@ fn what_cannot_be_mapped_is_kept_with_the_reason() {
         (json!({"a": 1}), "unmapped", Class::Opaque),
         (aws, "no_time", Class::Dead),
         (far, "time", Class::Dead),
-        (large, "too_large", Class::Dead),
+        (large, "unmapped", Class::Opaque),
         (span(json!({"name": "chat"})), "unmapped", Class::Opaque),
         (span(json!({"attributes": execute("x", "y")})), "no_tool_name", Class::Dead),
         (span(json!({"attributes": execute("gen_ai.tool.name", "pay")})), "no_agent", Class::Dead),
@@ -171,9 +197,14 @@ fn what_cannot_be_mapped_is_kept_with_the_reason() {
         check(&taken);
         let Body::SourceRecorded(kept) = &taken.events[0].body else { panic!("{:?}", taken.events) };
         assert_eq!((kept.reason.as_str(), taken.class), (reason, class));
-        assert_eq!(kept.original.is_none(), reason == "too_large");
+        // Whole in the event, or whole in the object store.
+        let original: Value = serde_json::from_str(kept.original.as_ref().unwrap().get()).unwrap();
+        let payload = taken.payloads.first();
+        let reference = payload.map(Payload::reference).filter(|reference| *reference == original);
+        assert_eq!((payload.is_some(), reference.is_some()), (kept.bytes > 1 << 20, kept.bytes > 1 << 20));
     }
-    let taken = read_text("{\"password\":\"hunter22\", oh", Some(Format::Vault), &context(), &key());
+    let taken =
+        read_text("{\"password\":\"hunter22\", oh", Some(Format::Vault), "not_json", &context(), &key());
     check(&taken);
     assert!(!format!("{:?}", taken.events).contains("hunter22"));
     assert_eq!((taken.class, taken.redacted), (Class::Dead, 1));

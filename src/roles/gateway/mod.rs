@@ -1,12 +1,18 @@
-//! The HTTP gateway: takes CloudEvents 1.0 (structured, batched or binary mode) and OTLP in JSON, refuses what is not an event, redacts
-//! secrets (INVARIANT P-1), keys by root task and answers only when Kafka has the event.
+//! The HTTP gateway: takes CloudEvents 1.0 (structured, batched or binary mode) and OTLP, refuses what is not an event,
+//! redacts secrets (INVARIANT P-1), keys by root task and answers only when Kafka has the event.
 
 mod otlp;
+mod topics;
+
+pub use topics::{Counters as TopicCounters, Topics};
 
 use ambit_bus::Producer;
+use ambit_schemas::id::TenantId;
 use ambit_schemas::intake::{self, Incoming, accept};
 use ambit_schemas::limits::RECORD_BYTES_MAX;
+use ambit_schemas::payload::Payload;
 use ambit_schemas::redact::RedactionSecret;
+use ambit_store::Payloads;
 use anyhow::Context;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
@@ -19,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -50,6 +57,8 @@ pub struct Counters {
 pub struct Gateway {
     /// How events reach Kafka.
     pub producer: Producer,
+    /// Where content goes that is too large for an event.
+    pub payloads: Payloads,
     /// What a caller must present.
     pub token: Zeroizing<String>,
     /// What the keys are derived from of the hashes that stand in place of secrets.
@@ -58,15 +67,30 @@ pub struct Gateway {
     pub kafka: ambit_bus::Health,
     /// What was done.
     pub counters: Arc<Counters>,
+    /// Who may read an OTLP request.
+    otlp_turns: Semaphore,
 }
 
 impl Gateway {
+    /// A gateway that has taken nothing yet.
+    pub fn new(
+        producer: Producer,
+        payloads: Payloads,
+        token: Zeroizing<String>,
+        redaction: RedactionSecret,
+        kafka: ambit_bus::Health,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let otlp_turns = Semaphore::new(otlp::AT_ONCE);
+        Self { producer, payloads, token, redaction, kafka, counters, otlp_turns }
+    }
+
     /// Serves until `shutdown`; requests under way are finished.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
         let router = Router::new()
             .route("/v1/events", post(take))
-            .route("/v1/traces", post(otlp::take))
-            .route("/v1/logs", post(otlp::take))
+            .route("/v1/traces", post(otlp::traces))
+            .route("/v1/logs", post(otlp::logs))
             .layer(DefaultBodyLimit::max(RECORD_BYTES_MAX))
             .with_state(Arc::new(self));
         axum::serve(listener, router)
@@ -78,12 +102,27 @@ impl Gateway {
     async fn accept(&self, event: Incoming) -> Result<Value, Refusal> {
         let accepted = accept(event, &self.redaction).map_err(|refused| Refusal::bad(refused.to_string()))?;
         let (decoded, outgoing, redacted) = (accepted.event, accepted.outgoing, accepted.redacted);
+        self.keep(&decoded.tenant, &accepted.payloads).await?;
         let (shard, offset) = self.send(outgoing).await?;
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         self.counters.redacted.fetch_add(redacted, Ordering::Relaxed);
         Ok(
             json!({"id": decoded.id, "ref": format!("{}:{}:{offset}", shard.topic, shard.partition), "redacted": redacted}),
         )
+    }
+
+    /// Makes what is too large for an event durable, before the event is. INVARIANT L-3
+    async fn keep(&self, tenant: &TenantId, payloads: &[Payload]) -> Result<(), Refusal> {
+        for payload in payloads {
+            self.payloads.put(tenant, payload).await.map_err(|error| {
+                tracing::error!("content that is too large for an event could not be kept: {error}");
+                Refusal {
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    detail: "the object store did not take the content: send it again".into(),
+                }
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -20,6 +20,7 @@ mod common;
 mod compaction;
 mod corruption;
 mod evolution;
+mod payloads;
 mod power;
 mod readers;
 mod retention;

@@ -2,7 +2,9 @@
 
 use crate::common::{NOON, leaves, offsets, shard, step, write};
 use crate::readers::python;
-use ambit_store::{Error, Maintenance, Options, S3, Store, fsck};
+use ambit_schemas::id::TenantId;
+use ambit_schemas::payload::Payload;
+use ambit_store::{Error, Maintenance, Options, Payloads, S3, Store, fsck};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -87,6 +89,13 @@ async fn a_table_lives_in_an_object_store() {
     assert_eq!(leaves(&store, shard(0)).await.len(), 31);
     let kept = store.vacuum(true).await.unwrap();
     assert_eq!((kept.replaced, kept.orphans, kept.kept), (0, 0, 6), "what was replaced is still young");
+    // Content that is too large for an event lies beside it.
+    let tenant = TenantId::try_from("acme").unwrap();
+    let (payloads, payload) = (Payloads::open(&options).unwrap(), Payload::new("y".repeat(2 << 20)));
+    payloads.put(&tenant, &payload).await.unwrap();
+    payloads.put(&tenant, &payload).await.unwrap();
+    assert_eq!(payloads.get(&tenant, &payload.sha256).await.unwrap(), Some(payload.content.clone()));
+    assert_eq!(payloads.get(&tenant, "absent").await.unwrap(), None);
     let checked = fsck(options, |_, _| ()).await.unwrap();
     assert_eq!((checked.faults.as_slice(), checked.rows), (&[][..], 31));
 }
