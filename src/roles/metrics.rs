@@ -19,6 +19,7 @@ const HELP: &[(&str, &str)] = &[
     ("enforcement_attempts_total", "Tries to deliver a response."),
     ("enforcement_dead_lettered_total", "Deliveries that were given up."),
     ("enforcement_findings_total", "Findings that were decided on."),
+    ("enforcement_lost_findings_total", "Findings that Kafka lost before they were decided on."),
     ("enforcement_responses_total", "Responses that the policy asked for."),
     ("gateway_accepted_total", "Events that the gateway took and Kafka has."),
     ("gateway_redacted_total", "Values that the gateway redacted."),
