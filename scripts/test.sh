@@ -63,7 +63,7 @@ step "broker: tests" broker test --locked --ignore-rust-version
 step "formatting" cargo fmt --all --check
 step "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 if cargo deny --version >/dev/null 2>&1; then
-  step "licences and bans" cargo deny --offline check licenses bans
+  step "licences, bans and sources" cargo deny --workspace check licenses bans sources
 else
   skipped "licences" "cargo-deny is not installed: cargo install --locked cargo-deny"
 fi
