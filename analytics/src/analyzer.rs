@@ -10,7 +10,7 @@ use crate::origin::{Memory, Source};
 use crate::prepare::{Called, Prepared, Preparer, hash};
 use crate::rules;
 use crate::secrets;
-use crate::state::{Given, InForce, Kept, PER_TASK_MAX, Root, Sight, State, Task, task_among};
+use crate::state::{Given, InForce, Kept, PER_TASK_MAX, Root, Sight, State, Task, TreeKey, task_among};
 use ambit_schemas::envelope::SignedEnvelope;
 use ambit_schemas::event::{Approval, Body, Delegation, Effect, Event, TaskRef, ToolCall};
 use ambit_schemas::finding::{Finding, Severity, finding_id};
@@ -29,13 +29,15 @@ pub struct Analyzer {
     pub(crate) preparer: Preparer,
     /// The content of the event that is being judged, when another event had its name.
     pub(crate) reused: Option<u64>,
+    /// The delegation tree of the event that is being judged.
+    pub(crate) tree: Option<TreeKey>,
 }
 
 impl Analyzer {
     /// An analyzer that has seen nothing.
     pub fn new(shard: Shard, options: Arc<Options>) -> Self {
         let preparer = Preparer::new(Arc::clone(&options));
-        Self { shard, options, next_offset: 0, state: State::default(), preparer, reused: None }
+        Self { shard, options, next_offset: 0, state: State::default(), preparer, reused: None, tree: None }
     }
 
     /// The shard it judges.
@@ -68,6 +70,7 @@ impl Analyzer {
         if sight == Sight::Again {
             return Vec::new();
         }
+        self.tree = prepared.tree;
         self.reused = (sight == Sight::Other).then_some(prepared.content);
         let reuse = self.reuse(event);
         let leak = self.leak(prepared);
@@ -126,17 +129,17 @@ impl Analyzer {
             Body::ApprovalApproved(approval) => self.approved(item, approval),
             Body::DelegationGranted(delegation) => self.delegated(event, delegation),
             Body::CredentialIssued(credential) | Body::CredentialRotated(credential) => {
-                let root = item.task.as_ref().map(|task| self.state.root(&task.root));
+                let root = self.tree.map(|tree| self.state.root(tree));
                 let late = root.map_or_else(Vec::new, |root| credentials::issued(item, credential, root));
                 self.tell_late(event, late)
             }
             Body::CredentialRevoked(credential) | Body::CredentialExpired(credential) => {
-                let root = item.task.as_ref().map(|task| self.state.root(&task.root));
+                let root = self.tree.map(|tree| self.state.root(tree));
                 let late = root.map_or_else(Vec::new, |root| credentials::ended(item, credential, root));
                 self.tell_late(event, late)
             }
             Body::CredentialUsed(credential) => {
-                let root = item.task.as_ref().map(|task| self.state.root(&task.root));
+                let root = self.tree.map(|tree| self.state.root(tree));
                 let verdicts = root.map_or_else(Vec::new, |root| credentials::used(event, credential, root));
                 self.tell(event, verdicts, None, None)
             }
@@ -185,7 +188,7 @@ impl Analyzer {
             return Vec::new();
         }
         let task = event.item.task.as_ref();
-        let root = task.and_then(|task| self.state.roots.get(&task.root));
+        let root = self.tree.and_then(|tree| self.state.roots.get(&tree));
         let credentials = task.zip(root).map_or_else(Vec::new, |(task, root)| root.held_by(&task.id));
         let around = Circumstances {
             event,
@@ -220,11 +223,11 @@ impl Analyzer {
             let reason = format!("{} called {} {why}", who(item), call.name);
             vec![Verdict::new(&rules::NO_ENVELOPE, severity_of(called.effect), "", reason)]
         };
-        let Some(TaskRef { id, root, .. }) = &item.task else {
+        let (Some(TaskRef { id, .. }), Some(tree)) = (&item.task, self.tree) else {
             // INVARIANT A-3
             return self.tell(event, without("outside of any task"), None, Some(call));
         };
-        let Root { tasks, memory, .. } = self.state.root(root);
+        let Root { tasks, memory, .. } = self.state.root(tree);
         let Some(task) = task_among(tasks, id) else {
             return self.tell(event, without("in a delegation tree with too many tasks"), None, Some(call));
         };
@@ -233,7 +236,7 @@ impl Analyzer {
             && compiled.is_some()
             && let Some(arguments) = &call.arguments
         {
-            self.state.remember(root, |memory| memory.wrote(arguments.get()));
+            self.state.remember(tree, |memory| memory.wrote(arguments.get()));
         }
         self.tell(event, verdicts, compiled.as_deref(), Some(call))
     }
@@ -252,21 +255,21 @@ impl Analyzer {
             findings.retain(|finding| told.iter().all(|told| told.id != finding.id));
             findings.splice(0..0, told);
         }
-        if let Some(task) = &event.item.task {
-            self.read(&task.root, &event.item.tenant, call, called);
+        if let (Some(task), Some(tree)) = (&event.item.task, self.tree) {
+            self.read(tree, &task.root, &event.item.tenant, call, called);
         }
         findings
     }
 
     fn task_of(&mut self, event: &Sequenced<Event>) -> Option<&mut Task> {
         let task = event.item.task.as_ref()?;
-        self.state.roots.get_mut(&task.root)?.tasks.get_mut(&task.id).map(Box::as_mut)
+        self.state.roots.get_mut(&self.tree?)?.tasks.get_mut(&task.id).map(Box::as_mut)
     }
 
     /// What a call returned becomes part of what its tree has seen. What was not seen in full, and has no fingerprints
     /// that can be compared, is remembered as such (INVARIANT A-3).
-    fn read(&mut self, root: &TaskId, tenant: &TenantId, call: &ToolCall, called: &Called) {
-        let known = self.state.roots.get(root).and_then(|tree| tree.tasks.get(root));
+    fn read(&mut self, tree: TreeKey, root: &TaskId, tenant: &TenantId, call: &ToolCall, called: &Called) {
+        let known = self.state.roots.get(&tree).and_then(|tree| tree.tasks.get(root));
         if known.is_some_and(|task| task.closed) {
             return;
         }
@@ -282,7 +285,7 @@ impl Analyzer {
         let comparable = key.is_some_and(|key| key.made(&call.result_fingerprints));
         let prints = call.result_fingerprints.iter().filter_map(|print| print_number(print));
         let source = if called.tool.is_own_record { Source::Principal } else { Source::Anybody };
-        self.state.remember(root, |memory| {
+        self.state.remember(tree, |memory| {
             if let Some(text) = text {
                 memory.read_result(text, source);
             }
@@ -320,7 +323,7 @@ impl Analyzer {
                 return self.tell(event, refused(&rules::INVALID_ENVELOPE, why), None, None);
             }
         };
-        let Some(TaskRef { id, root, .. }) = &item.task else {
+        let (Some(TaskRef { id, .. }), Some(tree)) = (&item.task, self.tree) else {
             let why = "an envelope came without a task".to_owned();
             return self.tell(event, refused(&rules::INVALID_ENVELOPE, why), None, None);
         };
@@ -328,7 +331,7 @@ impl Analyzer {
             let why = format!("an envelope for task {} came under task {id}", compiled.envelope.task_id);
             return self.tell(event, refused(&rules::INVALID_ENVELOPE, why), None, None);
         }
-        let Some(task) = self.state.root(root).task(id) else { return Vec::new() };
+        let Some(task) = self.state.root(tree).task(id) else { return Vec::new() };
         let current = task.envelope.as_ref().and_then(|envelope| envelope.compiled.as_ref());
         let version = current.map_or(0, |current| current.envelope.version);
         if task.closed || compiled.envelope.version <= version || (amendment && version == 0) {
@@ -346,22 +349,24 @@ impl Analyzer {
     }
 
     fn closed(&mut self, event: &Sequenced<Event>) -> Vec<Finding> {
-        let Some(TaskRef { id, root, .. }) = &event.item.task else { return Vec::new() };
+        let (Some(TaskRef { id, root, .. }), Some(tree)) = (&event.item.task, self.tree) else {
+            return Vec::new();
+        };
         let (mut overtaken, mut compiled) = (Vec::new(), None);
-        if let Some(task) = self.state.root(root).task(id) {
+        if let Some(task) = self.state.root(tree).task(id) {
             overtaken = calls::overtaken(task);
             compiled = task.envelope.take().and_then(|envelope| envelope.compiled);
             *task = Task { closed: true, ..Task::default() };
         }
         if id == root {
-            self.state.note_closed(root);
+            self.state.note_closed(tree);
         }
         self.tell(event, overtaken, compiled.as_deref(), None)
     }
 
     fn approved(&mut self, event: &Event, approval: &Approval) -> Vec<Finding> {
-        let Some(TaskRef { id, root, .. }) = &event.task else { return Vec::new() };
-        if let Some(task) = self.state.root(root).task(id)
+        let (Some(TaskRef { id, .. }), Some(tree)) = (&event.task, self.tree) else { return Vec::new() };
+        if let Some(task) = self.state.root(tree).task(id)
             && task.approvals.len() < PER_TASK_MAX
         {
             task.approvals.push(Given {
@@ -377,7 +382,8 @@ impl Analyzer {
 
     fn delegated(&mut self, event: &Sequenced<Event>, delegation: &Delegation) -> Vec<Finding> {
         let item = &event.item;
-        let task = item.task.as_ref().and_then(|task| self.state.roots.get(&task.root)?.tasks.get(&task.id));
+        let tree = self.tree.and_then(|tree| self.state.roots.get(&tree));
+        let task = tree.zip(item.task.as_ref()).and_then(|(tree, task)| tree.tasks.get(&task.id));
         let compiled = task.and_then(|task| task.envelope.as_ref()?.compiled.clone());
         let Some(compiled) = compiled else {
             let reason = format!("{} handed work on without an approved envelope", who(item));

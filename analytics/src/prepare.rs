@@ -6,6 +6,7 @@ use crate::compile::Compiled;
 use crate::effect::{Reach, classify, words};
 use crate::options::Options;
 use crate::patterns::Patterns;
+use crate::state::TreeKey;
 use ambit_schemas::envelope::{InvalidEnvelope, SignedEnvelope};
 use ambit_schemas::event::{Body, Effect, Event, ToolCall};
 use ambit_schemas::{Sequenced, encode};
@@ -25,6 +26,8 @@ pub struct Prepared<'a> {
     pub(crate) key: u128,
     /// Of what it says: another event of the same name has another one.
     pub(crate) content: u64,
+    /// The delegation tree that it is about.
+    pub(crate) tree: Option<TreeKey>,
     /// Of a tool call.
     pub(crate) call: Option<Called>,
     /// Of an approval or amendment.
@@ -113,7 +116,8 @@ impl Preparer {
             }
             _ => {}
         }
-        Prepared { event, key, content, call, envelope }
+        let tree = TreeKey::of(item);
+        Prepared { event, key, content, tree, call, envelope }
     }
 
     fn called(&mut self, call: &ToolCall) -> Called {

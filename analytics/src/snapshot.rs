@@ -85,6 +85,6 @@ impl Analyzer {
         content.state.compile();
         let Content { shard, next_offset, state, .. } = content;
         let preparer = Preparer::new(Arc::clone(&options));
-        Ok(Self { shard, options, next_offset, state, preparer, reused: None })
+        Ok(Self { shard, options, next_offset, state, preparer, reused: None, tree: None })
     }
 }

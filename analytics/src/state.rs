@@ -4,6 +4,7 @@ use crate::compile::Compiled;
 use crate::describe::Verdict;
 use crate::origin::Memory;
 use crate::patterns::Patterns;
+use crate::prepare::hash;
 use crate::rules;
 use ambit_schemas::envelope::SignedEnvelope;
 use ambit_schemas::finding::{EventRef, Severity};
@@ -27,14 +28,14 @@ pub(crate) const SEEN_MAX: usize = 65_536;
 /// The state of a shard.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct State {
-    pub(crate) roots: HashMap<TaskId, Root>,
+    pub(crate) roots: HashMap<TreeKey, Root>,
     /// Root tasks in the order in which they appeared.
-    order: VecDeque<TaskId>,
+    order: VecDeque<TreeKey>,
     /// Root tasks in the order in which they were closed.
-    closed: VecDeque<TaskId>,
+    closed: VecDeque<TreeKey>,
     pub(crate) seen: Seen,
     /// Root tasks that remember texts, in the order in which they began to, and how many words they remember in all.
-    readers: VecDeque<TaskId>,
+    readers: VecDeque<TreeKey>,
     remembered: usize,
 }
 
@@ -54,6 +55,18 @@ pub(crate) enum Sight {
     Again,
     /// Another one came before under its name.
     Other,
+}
+
+/// Names a delegation tree: 128 bits of a hash over its tenant and its root task. A task that another tenant calls the
+/// same is another one (INVARIANT Q-3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct TreeKey(u128);
+
+impl TreeKey {
+    pub(crate) fn of(event: &Event) -> Option<Self> {
+        let task = event.task.as_ref()?;
+        Some(Self(hash(&["tree", event.tenant.as_str(), task.root.as_str()])))
+    }
 }
 
 /// A delegation tree.
@@ -223,30 +236,30 @@ impl Seen {
 
 impl State {
     /// The root task, made if it is new.
-    pub(crate) fn root(&mut self, id: &TaskId) -> &mut Root {
-        if !self.roots.contains_key(id) {
+    pub(crate) fn root(&mut self, id: TreeKey) -> &mut Root {
+        if !self.roots.contains_key(&id) {
             self.make_room();
-            self.order.push_back(id.clone());
+            self.order.push_back(id);
         }
-        self.roots.entry(id.clone()).or_default()
+        self.roots.entry(id).or_default()
     }
 
     /// Notes that a root task is over: it may be forgotten before those that are not, and what its agents read is
     /// forgotten now.
-    pub(crate) fn note_closed(&mut self, id: &TaskId) {
-        self.closed.push_back(id.clone());
+    pub(crate) fn note_closed(&mut self, id: TreeKey) {
+        self.closed.push_back(id);
         self.remember(id, Memory::forget);
     }
 
     /// Lets a root task take in a text, within the shard's bound.
-    pub(crate) fn remember(&mut self, id: &TaskId, take: impl FnOnce(&mut Memory)) {
+    pub(crate) fn remember(&mut self, id: TreeKey, take: impl FnOnce(&mut Memory)) {
         let memory = &mut self.root(id).memory;
         let before = memory.len();
         take(memory);
         let after = memory.len();
         self.remembered = (self.remembered + after).saturating_sub(before);
         if before == 0 && after > 0 {
-            self.readers.push_back(id.clone());
+            self.readers.push_back(id);
         }
         while self.remembered > SHARD_WORDS_MAX {
             let Some(oldest) = self.readers.pop_front() else { return };

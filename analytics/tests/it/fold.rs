@@ -144,3 +144,24 @@ fn what_is_said_of_a_credential_does_not_depend_on_who_speaks_first() {
     }
     assert_eq!(seen.len(), 1, "{seen:#?}");
 }
+
+// INVARIANT Q-3
+#[test]
+fn another_tenant_with_the_same_names_changes_nothing() {
+    for case in cases() {
+        let events = case.events("task-1");
+        let expected = bytes(&judge(&mut Analyzer::new(SHARD, options()), &events));
+        let (mut analyzer, mut told) = (Analyzer::new(SHARD, options()), Vec::new());
+        for event in &events {
+            // The stranger says everything first, and ends the task too.
+            let mut stranger = event.clone();
+            stranger.tenant = "stranger".try_into().unwrap();
+            judge(&mut analyzer, std::slice::from_ref(&stranger));
+            told.extend(judge(&mut analyzer, std::slice::from_ref(event)));
+        }
+        for finding in told.iter_mut().flat_map(|finding| &mut finding.events) {
+            finding.offset /= 2;
+        }
+        assert_eq!(bytes(&told), expected, "{}", case.name);
+    }
+}
