@@ -7,14 +7,5 @@ scripts/setup.sh bench
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 scripts/broker.sh --release
 export AMBIT_BROKER_BIN=${AMBIT_BROKER_TARGET_DIR:-$cache/broker-target}/release/ambit-broker
-kafka=0
-tests/kafka/kafka.sh install || kafka=$?
-case $kafka in
-  0)
-    AMBIT_KAFKA_HOME=$(tests/kafka/kafka.sh home)
-    export AMBIT_KAFKA_HOME
-    ;;
-  3) echo "SKIPPED: Apache Kafka, its jars could not be had from Maven's registry" ;;
-  *) exit "$kafka" ;;
-esac
+. scripts/kafka.sh
 exec cargo bench --locked --bench pipeline -- "$@"

@@ -8,16 +8,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 export AMBIT_BROKER_BIN=${AMBIT_BROKER_BIN:-${AMBIT_BROKER_TARGET_DIR:-$cache/broker-target}/debug/ambit-broker}
 export AMBIT_FAULT_ROUNDS=${AMBIT_FAULT_ROUNDS:-50}
 scripts/broker.sh
-kafka=0
-tests/kafka/kafka.sh install || kafka=$?
-case $kafka in
-  0)
-    AMBIT_KAFKA_HOME=$(tests/kafka/kafka.sh home)
-    export AMBIT_KAFKA_HOME
-    ;;
-  3) echo "SKIPPED: Apache Kafka, its jars could not be had from Maven's registry" ;;
-  *) exit "$kafka" ;;
-esac
+. scripts/kafka.sh
 
 mapfile -t tests < <(awk -F'|' '/^\| [A-Z][0-9]/ { print $5 }' docs/faults.md | grep -o '`[a-z_]*`' | tr -d '`' | sort -u)
 [ "${#tests[@]}" -gt 0 ] || { echo "faults: docs/faults.md names no tests" >&2; exit 1; }

@@ -3,12 +3,12 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's error codes are an open list")]
 
-use crate::arena::Arena;
 use crate::assignment::{ASK_TIMEOUT, Context, ShardOwner, shard};
 use crate::error::Error;
 use crate::logging::{Quiet, is_connection};
 use crate::options::KafkaOptions;
 use ambit_schemas::{Record, Shard, Topic};
+use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -81,9 +81,6 @@ pub struct Batch {
 /// A member of a consumer group that reads shards.
 pub struct ShardConsumer {
     inner: BaseConsumer<Context>,
-    arena: Arena,
-    /// Records of the last poll: about so many will be in the next.
-    last: usize,
 }
 
 impl fmt::Debug for ShardConsumer {
@@ -102,43 +99,31 @@ impl ShardConsumer {
         profile: Profile,
         owner: Box<dyn ShardOwner>,
     ) -> Result<Self, Error> {
-        let mut config = options.client(client_id)?;
-        config
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
-            .set("check.crcs", "true")
-            .set("isolation.level", "read_committed")
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "1000")
-            .set("fetch.error.backoff.ms", "100")
-            .set("enable.partition.eof", "false");
+        let mut config = options.member(group, client_id)?;
+        config.set("fetch.error.backoff.ms", "100").set("enable.partition.eof", "false");
         tune(&mut config, profile);
         let context = Context::new(owner);
         let inner: BaseConsumer<Context> = config.create_with_context(context).map_err(Error::Client)?;
         let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
         inner.subscribe(&names).map_err(Error::Consume)?;
-        Ok(Self { inner, arena: Arena::default(), last: 0 })
+        Ok(Self { inner })
     }
 
     /// Waits up to `timeout` for the first record, then takes what is there, up to `max_records`.
     pub fn poll(&mut self, timeout: Duration, max_records: usize) -> Result<Batch, Error> {
-        let mut batch = Batch { records: Vec::with_capacity(self.last), ..Batch::default() };
+        let mut batch = Batch::default();
         let mut wait = timeout;
         while batch.records.len() < max_records {
             let Some(polled) = self.inner.poll(wait) else { break };
             wait = Duration::ZERO;
             self.take_changes(&mut batch);
             match polled {
-                Ok(message) => batch.records.extend(record_of(&message, &mut self.arena)),
+                Ok(message) => batch.records.extend(record_of(&message)),
                 Err(error) if is_connection(&error) => tracing::debug!(%error, "kafka client"),
                 Err(error) => batch.failures.push(failure_of(error)?),
             }
         }
         self.take_changes(&mut batch);
-        self.last = batch.records.len();
         Ok(batch)
     }
 
@@ -302,12 +287,13 @@ fn tune(config: &mut ClientConfig, profile: Profile) {
     config.set("receive.message.max.bytes", "134217728");
 }
 
-fn record_of(message: &BorrowedMessage<'_>, arena: &mut Arena) -> Option<Record> {
-    let given = message.headers();
-    let mut headers = Vec::with_capacity(given.map_or(0, Headers::count));
-    for header in given.into_iter().flat_map(Headers::iter) {
-        headers.push((header.key.to_owned(), arena.copy(header.value.unwrap_or_default())));
-    }
+fn record_of(message: &BorrowedMessage<'_>) -> Option<Record> {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        headers
+            .iter()
+            .map(|header| (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default())))
+            .collect()
+    });
     let timestamp_us = match message.timestamp() {
         Timestamp::CreateTime(millis) | Timestamp::LogAppendTime(millis) => {
             millis.max(0).saturating_mul(1_000)
@@ -318,9 +304,9 @@ fn record_of(message: &BorrowedMessage<'_>, arena: &mut Arena) -> Option<Record>
         shard: shard(message.topic(), message.partition())?,
         offset: message.offset().cast_unsigned(),
         timestamp_us,
-        key: message.key().map(|key| arena.copy(key)),
+        key: message.key().map(Bytes::copy_from_slice),
         headers,
-        value: message.payload().map(|value| arena.copy(value)),
+        value: message.payload().map(Bytes::copy_from_slice),
     })
 }
 

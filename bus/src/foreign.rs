@@ -5,9 +5,11 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's error codes are an open list")]
 
 use crate::error::Error;
+use crate::logging::{self, is_connection};
 use crate::options::KafkaOptions;
 use bytes::Bytes;
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -76,6 +78,10 @@ struct Changes {
 }
 
 impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, kind: &str, line: &str) {
+        logging::log(level, kind, line);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
     }
@@ -161,17 +167,8 @@ impl ForeignConsumer {
         client_id: &str,
         topics: &[&str],
     ) -> Result<Self, Error> {
-        let mut config = options.client(client_id)?;
+        let mut config = options.member(group, client_id)?;
         config
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
-            .set("check.crcs", "true")
-            .set("isolation.level", "read_committed")
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "1000")
             .set("fetch.wait.max.ms", "50")
             .set("fetch.queue.backoff.ms", "20")
             .set("queued.max.messages.kbytes", "65536")
@@ -203,6 +200,7 @@ impl ForeignConsumer {
                     offset: message.offset().cast_unsigned(),
                     value: message.payload().map(Bytes::copy_from_slice),
                 }),
+                Err(error) if is_connection(&error) => tracing::debug!(%error, "kafka client"),
                 Err(error) => batch.failures.push(passing(error)?),
             }
         }

@@ -6,7 +6,6 @@
 //! nothing else remembers the position. Kafka transactions are not used: ids are stable and
 //! whoever reads drops what it has seen.
 
-mod arena;
 mod assignment;
 mod checkpoints;
 mod consumer;

@@ -102,6 +102,23 @@ impl KafkaOptions {
         Err(Error::Client(refused))
     }
 
+    /// The configuration of a member of a consumer group. Positions are never committed by librdkafka itself
+    /// (INVARIANT L-3), and an offset that Kafka does not have is an error, not a reason to begin elsewhere (L-4).
+    pub(crate) fn member(&self, group: &str, client_id: &str) -> Result<ClientConfig, Error> {
+        let mut config = self.client(client_id)?;
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("check.crcs", "true")
+            .set("isolation.level", "read_committed")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "1000");
+        Ok(config)
+    }
+
     /// A client's configuration, before its own settings.
     pub(crate) fn client(&self, client_id: &str) -> Result<ClientConfig, Error> {
         if let Some(name) = self.properties.keys().find(|name| RESERVED.contains(&name.as_str())) {

@@ -110,9 +110,7 @@ impl Pipeline {
         self.since.get_or_insert_with(Instant::now);
         self.rows += records.len();
         self.bytes += records.iter().map(Record::size).sum::<usize>();
-        let share = records.len().div_ceil(self.workers.len().max(1)) + records.len() / 8;
-        let mut parts: Vec<Vec<Record>> =
-            self.workers.iter().map(|_| Vec::with_capacity(share.min(records.len()))).collect();
+        let mut parts: Vec<Vec<Record>> = vec![Vec::new(); self.workers.len()];
         for record in records {
             let worker = self.worker_of(record.shard);
             if let Some(part) = parts.get_mut(worker) {

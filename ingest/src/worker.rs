@@ -15,9 +15,8 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Rows that are collected before they are encoded: few enough that their columns stay in the processor's cache and
-/// their memory is used again for the next.
-const BATCH_ROWS: usize = 1_024;
+/// Rows that are collected before they are encoded.
+const BATCH_ROWS: usize = 8_192;
 /// Bytes of records that are collected before they are encoded.
 const BATCH_BYTES: usize = 16 << 20;
 

@@ -32,12 +32,7 @@ const REDRIVEN_BY: &str = "ambit_redriven_by";
 
 /// Runs the command.
 pub async fn run(config: &Config, command: &DeadLetterCommand) -> anyhow::Result<ExitCode> {
-    if config.store.s3.is_none() && !config.table_dir().join("_delta_log").is_dir() {
-        bail!(
-            "there is no store in {}: name the data directory with --data-dir",
-            config.table_dir().display()
-        );
-    }
+    Parts { config }.must_have_store()?;
     let engine = Engine::new(Parts { config }.store().await?, &config.api)?;
     match command {
         DeadLetterCommand::List { reason, limit, json } => {

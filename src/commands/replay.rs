@@ -4,13 +4,14 @@
 use crate::cli::ReplayArgs;
 use crate::config::Config;
 use crate::output::print;
-use crate::roles::intake::Intake;
+use crate::roles::analyze::intake::Intake;
 use crate::roles::parts::Parts;
 use ambit_analytics::{Analyzer, Options, finding_event};
+use ambit_schemas::columns::records_of;
 use ambit_schemas::finding::Finding;
 use ambit_schemas::{Body, Record, Shard, Timestamp, Topic, decode, encode};
 use ambit_store::Store;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use futures::StreamExt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -45,12 +46,7 @@ struct Tally {
 
 /// Runs the command. Exit code 0: the same findings, 2: others; an error, 1, that it could not be told.
 pub async fn run(config: &Config, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    if !config.table_dir().join("_delta_log").is_dir() {
-        bail!(
-            "there is no store in {}: name the data directory with --data-dir",
-            config.table_dir().display()
-        );
-    }
+    Parts { config }.must_have_store()?;
     let span = (
         super::search::time("--from", args.from.as_deref())?,
         super::search::time("--to", args.to.as_deref())?,
@@ -89,9 +85,7 @@ async fn each(store: &Store, shard: Shard, mut take: impl FnMut(&[Record])) -> a
     let mut rows = std::pin::pin!(store.scan(shard, 0));
     while let Some(batch) = rows.next().await {
         let batch = batch.with_context(|| format!("stored rows of {shard} cannot be read"))?;
-        let rows = (0..batch.num_rows()).map(|row| ambit_schemas::columns::record_at(&batch, row));
-        let records = rows.map(|row| row.map(|stored| stored.record)).collect::<Result<Vec<_>, _>>()?;
-        take(&records);
+        take(&records_of(&batch)?);
     }
     Ok(())
 }

@@ -6,16 +6,11 @@ use crate::output::print;
 use crate::roles::parts::Parts;
 use ambit_query_api::{Engine, EventFilter, EventView, Order, Span};
 use ambit_schemas::Timestamp;
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 /// Runs the command.
 pub async fn run(config: &Config, args: &SearchArgs) -> anyhow::Result<()> {
-    if !config.table_dir().join("_delta_log").is_dir() {
-        bail!(
-            "there is no store in {}: name the data directory with --data-dir",
-            config.table_dir().display()
-        );
-    }
+    Parts { config }.must_have_store()?;
     let engine = Engine::new(Parts { config }.store().await?, &config.api)?;
     let filter = EventFilter {
         span: Span { from: time("--from", args.from.as_deref())?, to: time("--to", args.to.as_deref())? },

@@ -19,12 +19,7 @@ const DAMAGED: u8 = 2;
 
 /// Runs the command.
 pub async fn run(config: &Config, command: &StoreCommand) -> anyhow::Result<ExitCode> {
-    if !config.table_dir().join("_delta_log").is_dir() {
-        bail!(
-            "there is no store in {}: name the data directory with --data-dir",
-            config.table_dir().display()
-        );
-    }
+    Parts { config }.must_have_store()?;
     if let StoreCommand::Fsck { json } = command {
         return check(config, *json).await;
     }

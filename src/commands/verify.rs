@@ -14,7 +14,7 @@ use ambit_ingest::verify::{Fault, Report, Scope, ShardReport, Verification};
 use ambit_ledger::CheckpointKey;
 use ambit_schemas::{Shard, Timestamp};
 use ambit_store::Position;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use bar::Bar;
 use marks::Marks;
 use std::collections::{BTreeMap, HashMap};
@@ -29,12 +29,7 @@ pub async fn run(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode>
     if let Some(old) = &args.consistency {
         return consistency::run(config, old, args.with.as_deref());
     }
-    if !config.table_dir().join("_delta_log").is_dir() {
-        bail!(
-            "there is no store in {}: name the data directory with --data-dir",
-            config.table_dir().display()
-        );
-    }
+    Parts { config }.must_have_store()?;
     let parts = Parts { config };
     let (store, signer) = (parts.store().await?, parts.existing_signer()?);
     let state = args.state.clone().unwrap_or_else(|| config.data_dir.join("verified.json"));

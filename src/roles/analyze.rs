@@ -5,17 +5,17 @@
 //! same findings with the same ids (INVARIANT A-1). A snapshot is written only once all findings of the events it
 //! covers are durable in Kafka, so none can be lost.
 
+pub(crate) mod intake;
 mod recover;
 
+use self::intake::Intake;
 use self::recover::Alarms;
-use crate::roles::intake::Intake;
 use crate::roles::snapshots::{SnapshotWriter, Snapshots, settle};
 use ambit_analytics::{Analyzer, Options, Prepared, finding_event};
 use ambit_bus::{Pending, Producer, Profile, ShardConsumer, ShardOwner, StartAt};
 use ambit_schemas::{Record, Shard, Timestamp, Topic, encode};
 use ambit_store::Store;
 use anyhow::Context;
-use futures::StreamExt;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -200,20 +200,7 @@ impl Owner {
     /// ids: whoever has them already drops them.
     fn rebuild(&self, shard: Shard, pending: &mut VecDeque<Pending>) -> Analyzer {
         let mut analyzer = Analyzer::new(shard, Arc::clone(&self.analyze.options));
-        let mut intake = Intake::new(&self.analyze.options);
-        let replayed = self.runtime.block_on(async {
-            let mut rows = std::pin::pin!(self.analyze.store.scan(shard, 0));
-            while let Some(batch) = rows.next().await {
-                let batch = batch.context("stored events cannot be read")?;
-                let rows = (0..batch.num_rows()).map(|row| ambit_schemas::columns::record_at(&batch, row));
-                let records =
-                    rows.map(|row| row.map(|stored| stored.record)).collect::<Result<Vec<_>, _>>()?;
-                for (record, prepared) in records.iter().zip(&intake.prepare(&records)) {
-                    self.analyze.observe(&mut analyzer, record.offset, prepared.as_ref(), pending)?;
-                }
-            }
-            anyhow::Ok(())
-        });
+        let replayed = self.replay(&mut analyzer, 0, pending);
         if let Err(error) = replayed {
             tracing::warn!(%shard, "the state is not rebuilt from the store, but from Kafka: {error:#}");
             self.analyze.counters.alarms.raise(

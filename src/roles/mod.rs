@@ -4,7 +4,6 @@ pub mod analyze;
 pub mod broker;
 pub mod checkpoints;
 pub mod gateway;
-pub(crate) mod intake;
 pub mod listeners;
 pub mod maintain;
 mod metrics;

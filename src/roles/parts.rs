@@ -11,7 +11,7 @@ use ambit_ingest::Ledgers;
 use ambit_ingest::outside::Outside;
 use ambit_ledger::CheckpointSigner;
 use ambit_store::{Payloads, Store};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,16 @@ impl Parts<'_> {
     /// The store, made if it is not there.
     pub async fn store(&self) -> anyhow::Result<Store> {
         Store::open(self.store_options()).await.context("the store cannot be opened")
+    }
+
+    /// Whether there is a store, for those who only look: a mistyped directory is not to become an empty store. One in an
+    /// object store is asked for when it is opened.
+    pub fn must_have_store(&self) -> anyhow::Result<()> {
+        let dir = self.config.table_dir();
+        if self.config.store.s3.is_none() && !dir.join("_delta_log").is_dir() {
+            bail!("there is no store in {}: name the data directory with --data-dir", dir.display());
+        }
+        Ok(())
     }
 
     /// Where content lies that is too large for an event.

@@ -141,21 +141,8 @@ impl Frame {
 
 fn bodies(run: &Run, call: &Call, prints: &Fingerprints) -> anyhow::Result<(Body, Body)> {
     let requested = ToolCall {
-        id: id(&call_id(&call.run_id, call.step))?,
-        name: call.tool.clone(),
-        server: None,
-        activity: None,
         arguments: Some(to_raw_value(&call.arguments)?),
-        description_sha256: None,
-        result: None,
-        result_digest: None,
-        result_bytes: None,
-        result_fingerprints: Vec::new(),
-        bytes_out: None,
-        cost_micros: None,
-        duration_ms: None,
-        is_error: false,
-        error_type: None,
+        ..ToolCall::new(id(&call_id(&call.run_id, call.step))?, &call.tool)
     };
     let result = run.result_of(call);
     let completed = ToolCall {

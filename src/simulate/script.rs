@@ -204,20 +204,7 @@ impl<'a> Script<'a> {
     }
 
     fn credential_body(&self, uid: CredentialId) -> Credential {
-        Credential {
-            uid,
-            credential_type: "oauth_access_token".into(),
-            issuer: Some(self.issuer()),
-            scopes: Vec::new(),
-            audience: Vec::new(),
-            not_before: None,
-            expires_at: None,
-            presented_by: None,
-            parent_uid: None,
-            previous_uid: None,
-            resource: None,
-            reason: None,
-        }
+        Credential { issuer: Some(self.issuer()), ..Credential::new(uid, "oauth_access_token") }
     }
 
     /// The credential is presented to a resource.
@@ -235,21 +222,11 @@ impl<'a> Script<'a> {
     pub(super) fn call(&mut self, tool: &str, effect: Effect, arguments: &Value, result: &str) {
         self.calls += 1;
         let call = ToolCall {
-            id: id(format!("call-{}-{}-{}", self.options.run, self.number, self.calls)),
-            name: tool.into(),
             server: Some(format!("{}-tools", self.blueprint)),
             activity: Some(effect),
             arguments: to_raw_value(arguments).ok(),
-            description_sha256: None,
-            result: None,
-            result_digest: None,
-            result_bytes: None,
-            result_fingerprints: Vec::new(),
-            bytes_out: None,
             cost_micros: Some(400),
-            duration_ms: None,
-            is_error: false,
-            error_type: None,
+            ..ToolCall::new(id(format!("call-{}-{}-{}", self.options.run, self.number, self.calls)), tool)
         };
         let sent = arguments.to_string().len() as u64;
         self.push(Body::ToolCallRequested(Box::new(ToolCall {
@@ -392,18 +369,8 @@ pub(super) fn after_revocation(next: &Event, now: Timestamp) -> Vec<Event> {
         events.push(make(
             "credential revoked",
             Body::CredentialRevoked(Box::new(Credential {
-                uid,
-                credential_type: "oauth_access_token".into(),
-                issuer: None,
-                scopes: Vec::new(),
-                audience: Vec::new(),
-                not_before: None,
-                expires_at: None,
-                presented_by: None,
-                parent_uid: None,
-                previous_uid: None,
-                resource: None,
                 reason: reason.clone(),
+                ..Credential::new(uid, "oauth_access_token")
             })),
         ));
     }

@@ -7,10 +7,9 @@
 mod facts;
 mod read;
 mod records;
-mod refill;
 
 pub use read::{Stored, UnreadableRow, day_at, record_at};
-pub use records::RecordColumns;
+pub use records::{RecordColumns, records_of};
 
 use crate::codec::Malformed;
 use crate::event::Event;
@@ -23,7 +22,6 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use facts::facts;
-use refill::finish;
 use std::sync::{Arc, LazyLock};
 
 /// The kind that malformed records have in the store.
@@ -175,7 +173,7 @@ macro_rules! builder {
 
         impl RowBuilder {
             fn take_columns(&mut self) -> Vec<ArrayRef> {
-                vec![$(finish(&mut self.$field),)*]
+                vec![$(Arc::new(self.$field.finish()),)*]
             }
         }
     };

@@ -124,6 +124,19 @@ impl<'a> RecordColumns<'a> {
     }
 }
 
+/// All records of a batch, in its order.
+///
+/// # Errors
+/// When the batch is not of this layout, or a row is of no topic of ours.
+pub fn records_of(batch: &RecordBatch) -> Result<Vec<Record>, UnreadableRow> {
+    let columns = RecordColumns::of(batch)?;
+    let record = |row| {
+        let shard = columns.shard(row).ok_or(UnreadableRow { row, column: names::TOPIC })?;
+        columns.record(row, shard)
+    };
+    (0..batch.num_rows()).map(record).collect()
+}
+
 #[derive(Clone, Copy)]
 struct Columns<'a> {
     batch: &'a RecordBatch,

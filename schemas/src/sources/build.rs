@@ -92,23 +92,7 @@ impl Mapped {
 /// A call of which only id and name are known.
 pub(super) fn call(id: ToolCallId, name: &str) -> ToolCall {
     let end = (0..=TOOL_NAME_BYTES_MAX.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
-    ToolCall {
-        id,
-        name: name.get(..end.unwrap_or_default()).unwrap_or_default().to_owned(),
-        server: None,
-        activity: None,
-        arguments: None,
-        description_sha256: None,
-        result: None,
-        result_digest: None,
-        result_bytes: None,
-        result_fingerprints: Vec::new(),
-        bytes_out: None,
-        cost_micros: None,
-        duration_ms: None,
-        is_error: false,
-        error_type: None,
-    }
+    ToolCall::new(id, name.get(..end.unwrap_or_default()).unwrap_or_default())
 }
 
 /// Events of a record. Whatever keeps them from being written makes the record opaque instead.

@@ -225,20 +225,7 @@ fn take(mut record: Value, format: Option<Format>, context: &Context, key: &Reda
 
 /// A credential of which only the identifier is known.
 fn credential(uid: crate::id::CredentialId) -> crate::event::Credential {
-    crate::event::Credential {
-        uid,
-        credential_type: "unknown".to_owned(),
-        issuer: None,
-        scopes: Vec::new(),
-        audience: Vec::new(),
-        not_before: None,
-        expires_at: None,
-        presented_by: None,
-        parent_uid: None,
-        previous_uid: None,
-        resource: None,
-        reason: None,
-    }
+    crate::event::Credential::new(uid, "unknown")
 }
 
 #[cfg(test)]

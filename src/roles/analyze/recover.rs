@@ -2,18 +2,18 @@
 //! judged from the store, or goes on behind a gap that is told, or stands still with an alarm.
 
 use super::{Owner, PENDING_MAX, Work};
-use crate::roles::intake::Intake;
+use crate::roles::analyze::intake::Intake;
 use crate::roles::snapshots::settle;
 use ambit_analytics::Analyzer;
-use ambit_bus::{FailureKind, ShardConsumer, ShardFailure, StartAt};
-use ambit_schemas::columns::record_at;
+use ambit_bus::{FailureKind, Pending, ShardConsumer, ShardFailure, StartAt};
+use ambit_schemas::columns::records_of;
 use ambit_schemas::event::{Body, Notice};
 use ambit_schemas::notice::notice;
 use ambit_schemas::{Shard, encode};
 use ambit_store::Position;
 use anyhow::Context;
 use futures::StreamExt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -130,27 +130,33 @@ impl Owner {
         let beyond = stored.next_offset.saturating_sub(state.next_offset());
         if (1..=REPLAY_ROWS_MAX).contains(&beyond) {
             tracing::warn!(%shard, from = state.next_offset(), to = stored.next_offset, "judging from the store what kafka has lost");
-            if let Err(error) = self.replay(&mut state, stored.tree_size.saturating_sub(beyond), work) {
+            if let Err(error) =
+                self.replay(&mut state, stored.tree_size.saturating_sub(beyond), &mut work.pending)
+            {
                 tracing::error!(%shard, "what kafka has lost is not judged from the store to its end: {error:#}");
             }
         }
         work.states.insert(shard, state);
     }
 
-    fn replay(&self, state: &mut Analyzer, from_leaf: u64, work: &mut Work) -> anyhow::Result<()> {
+    /// Judges the stored events of a shard that the state has not seen.
+    pub(super) fn replay(
+        &self,
+        state: &mut Analyzer,
+        from_leaf: u64,
+        pending: &mut VecDeque<Pending>,
+    ) -> anyhow::Result<()> {
         let mut intake = Intake::new(&self.analyze.options);
         let mut rows = Box::pin(self.analyze.store.scan(state.shard(), from_leaf));
         while let Some(batch) = self.runtime.block_on(rows.next()) {
-            let batch = batch.context("stored events cannot be read")?;
-            let rows = (0..batch.num_rows()).map(|row| record_at(&batch, row).map(|stored| stored.record));
-            let records = rows.collect::<Result<Vec<_>, _>>()?;
+            let records = records_of(&batch.context("stored events cannot be read")?)?;
             for (record, prepared) in records.iter().zip(&intake.prepare(&records)) {
                 if record.offset >= state.next_offset() {
-                    self.analyze.observe(state, record.offset, prepared.as_ref(), &mut work.pending)?;
+                    self.analyze.observe(state, record.offset, prepared.as_ref(), pending)?;
                 }
             }
-            if work.pending.len() > PENDING_MAX {
-                settle(&self.runtime, std::mem::take(&mut work.pending))?;
+            if pending.len() > PENDING_MAX {
+                settle(&self.runtime, std::mem::take(pending))?;
             }
         }
         Ok(())
