@@ -71,7 +71,7 @@ fi
 # What tests need that may not be there: they would pass without a word.
 command -v strace >/dev/null || skipped "whether every commit is fsynced" "strace is not installed"
 readers=0
-tests/readers/venv.sh >/dev/null || readers=$?
+scripts/venv.sh tests/readers/requirements.txt >/dev/null || readers=$?
 case $readers in
   0) ;;
   3) skipped "other readers of the table" "tests/readers/requirements.txt could not be installed" ;;

@@ -44,7 +44,7 @@ pub(crate) fn benchmark(settings: &Settings) -> anyhow::Result<Benchmark> {
     let mut rounds: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     let mut wall = Vec::new();
     for _ in 0..settings.rounds {
-        let Done { took, parts } = run(&job)?;
+        let Done { took, parts, .. } = run(&job)?;
         let count = events as f64;
         rounds.entry(JUDGE.to_owned()).or_default().push(count / took.cpu_seconds);
         wall.push(count / took.wall_seconds);
@@ -105,7 +105,7 @@ pub(crate) fn measure(approver: &SigningKey, count: usize) -> anyhow::Result<Don
     let took = meter.stop()?;
     ensure!(findings == again, "the same events gave other findings the second time");
     check(&findings, &attacked, &to_be_found)?;
-    Ok(Done { took, parts })
+    Ok(Done { parts, ..Done::of(took) })
 }
 
 fn record(event: &Event, offset: u64) -> anyhow::Result<Record> {

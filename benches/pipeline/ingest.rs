@@ -4,7 +4,8 @@
 use crate::corpus::{approver, corpus};
 use crate::lane::Lane;
 use crate::oracle;
-use crate::report::{Benchmark, Target};
+use crate::peers::Peers;
+use crate::report::{Benchmark, Target, median};
 use crate::settings::Settings;
 use crate::stage::{Done, Job, Stage, kafka, run};
 use ambit::output::print;
@@ -19,6 +20,10 @@ use tokio::runtime::Runtime;
 const PENDING_MAX: usize = 10_000;
 /// What durable ingest must reach of the raw consumer's events per CPU second.
 const TARGET: f64 = 0.35;
+/// Events per CPU second that `ambit verify` must reach.
+const VERIFY_TARGET: f64 = 300_000.0;
+/// What 99 of 100 inclusion proofs must keep, in milliseconds.
+const PROOF_TARGET_MS: f64 = 1.0;
 
 /// What was sent.
 struct Filled {
@@ -55,8 +60,9 @@ pub(crate) fn benchmark(
         let ends = filled.ends.iter().map(|(shard, end)| (*shard, *end)).collect();
         Job { stage, bootstrap: bootstrap.clone(), ends, events, dir }
     };
-    let [mut raw, mut copy, mut parse, mut durable] = std::array::from_fn(|_| Rounds::default());
-    let (mut ratios, mut stored) = (Vec::new(), 0);
+    let [mut raw, mut copy, mut parse, mut durable, mut verified] =
+        std::array::from_fn(|_| Rounds::default());
+    let (mut ratios, mut proofs, mut stored) = (Vec::new(), Vec::new(), 0);
     for round in 1..=settings.rounds {
         print(&format!("{}: round {round} of {}", lane.name(), settings.rounds));
         let nowhere = PathBuf::new;
@@ -70,6 +76,9 @@ pub(crate) fn benchmark(
         durable.push(events, &whole);
         ratios.push(least.took.cpu_seconds / whole.took.cpu_seconds);
         stored = bytes_below(dir.path())?;
+        let audit = run(&job(Stage::Verify, dir.path().to_owned()))?;
+        verified.push(events, &audit);
+        proofs.extend(audit.figures.get("inclusion_proof_p99"));
     }
     let mut benchmark = Benchmark::new(&format!("ingest-{}", lane.name()));
     for (subject, rounds) in [
@@ -82,12 +91,19 @@ pub(crate) fn benchmark(
         benchmark.rounds(subject, "events_per_second", &rounds.per_second, None);
     }
     benchmark.rounds("durable_ingest", "of_raw_consume_ratio", &ratios, Some(Target::AtLeast(TARGET)));
+    let least = Some(Target::AtLeast(VERIFY_TARGET));
+    benchmark.rounds("verify", "events_per_cpu_second", &verified.per_cpu_second, least);
+    benchmark.rounds("inclusion_proof_p99", "milliseconds", &proofs, Some(Target::AtMost(PROOF_TARGET_MS)));
     let mean = filled.bytes as f64 / events as f64;
     let megabytes: Vec<f64> = durable.per_cpu_second.iter().map(|rate| rate * mean / 1e6).collect();
     benchmark.rounds("durable_ingest", "megabytes_per_cpu_second", &megabytes, None);
     benchmark.value("corpus", "events", events as f64);
     benchmark.value("record", "bytes_per_event", mean);
     benchmark.value("stored", "bytes_per_event", stored as f64 / events as f64);
+    drop(broker);
+    if let Some(peers) = Peers::prepare(events)? {
+        peers.compare(&mut benchmark, median(&durable.per_cpu_second))?;
+    }
     Ok(Some(benchmark))
 }
 
@@ -98,8 +114,7 @@ async fn fill(bootstrap: &str, events: usize) -> anyhow::Result<Filled> {
     let (mut filled, mut pending) = (Filled { ends: BTreeMap::new(), bytes: 0 }, VecDeque::new());
     for simulated in corpus(&approver()).take(events) {
         let outgoing = encode(&simulated.event)?;
-        let headers: usize = outgoing.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        filled.bytes += (headers + outgoing.key.len() + outgoing.value.len()) as u64;
+        filled.bytes += (outgoing.headers.size() + outgoing.key.len() + outgoing.value.len()) as u64;
         pending.push_back(producer.enqueue(outgoing)?);
         if pending.len() >= PENDING_MAX
             && let Some(oldest) = pending.pop_front()

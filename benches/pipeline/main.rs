@@ -1,7 +1,7 @@
 //! The claims about speed, measured in one run, on both brokers: what ingest costs beside a raw consumer, what
 //! judgement costs, and how long it takes from an agent's action to the webhook that stops it.
 //!
-//! `make bench`, or `scripts/bench.sh [ingest|analyzer|webhook] [embedded|kafka]` for a part. Figures are printed
+//! `make bench`, or `scripts/bench.sh [ingest|webhook|analyzer|commits] [embedded|kafka]` for a part. Figures are printed
 //! beside their targets and written to `target/bench/NAME.json`. A missed target is printed, no failure; a wrong
 //! result is a failure. `docs/performance.md` says what was measured and what limits it.
 
@@ -9,6 +9,7 @@
 #![allow(clippy::cast_precision_loss, reason = "figures are rounded to four digits when they are told")]
 
 mod analyzer;
+mod commits;
 mod corpus;
 mod cpu;
 mod ingest;
@@ -16,10 +17,12 @@ mod lane;
 mod load;
 mod machine;
 mod oracle;
+mod peers;
 mod program;
 mod report;
 mod settings;
 mod stage;
+mod verified;
 mod webhook;
 
 use ambit::output::{print, print_error};
@@ -68,6 +71,9 @@ fn start() -> anyhow::Result<()> {
     if settings.wants("analyzer") {
         print("analyzer");
         keep(analyzer::benchmark(&settings)?)?;
+    }
+    if settings.wants("commits") {
+        keep(commits::benchmark(&settings, &runtime)?)?;
     }
     report::print_all(&machine, &benchmarks);
     Ok(())

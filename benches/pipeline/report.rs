@@ -50,10 +50,10 @@ impl Benchmark {
 
     /// The median of several rounds, with the least and the most.
     pub(crate) fn rounds(&mut self, subject: &str, unit: &str, values: &[f64], target: Option<Target>) {
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        if let (Some(least), Some(most)) = (sorted.first(), sorted.last()) {
-            self.push(subject, unit, median(&sorted), Some((*least, *most)), target);
+        let (least, most) =
+            (values.iter().copied().reduce(f64::min), values.iter().copied().reduce(f64::max));
+        if let (Some(least), Some(most)) = (least, most) {
+            self.push(subject, unit, median(values), Some((least, most)), target);
         }
     }
 
@@ -125,8 +125,10 @@ pub(crate) fn print_all(machine: &str, benchmarks: &[Benchmark]) {
     }
 }
 
-/// The middle of sorted values.
-fn median(sorted: &[f64]) -> f64 {
+/// The middle of some values.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
     let at = |index: usize| sorted.get(index).copied().unwrap_or_default();
     if sorted.len().is_multiple_of(2) {

@@ -8,9 +8,11 @@ const EVENTS: usize = 500_000;
 const ROUNDS: usize = 3;
 /// Seconds of load whose webhooks are timed, unless `AMBIT_BENCH_SECONDS` says how many.
 const SECONDS: usize = 20;
+/// Commits one after the other, unless `AMBIT_BENCH_COMMITS` says how many.
+const COMMITS: usize = 11_000;
 
 /// The benchmarks.
-const BENCHMARKS: [&str; 3] = ["ingest", "analyzer", "webhook"];
+const BENCHMARKS: [&str; 4] = ["ingest", "webhook", "analyzer", "commits"];
 /// The brokers.
 const BROKERS: [&str; 2] = ["embedded", "kafka"];
 
@@ -23,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) rounds: usize,
     /// Seconds of load whose webhooks are timed.
     pub(crate) seconds: usize,
+    /// Commits that are made one after the other.
+    pub(crate) commits: usize,
     chosen: Vec<String>,
 }
 
@@ -45,6 +49,7 @@ impl Settings {
             events: number("AMBIT_BENCH_EVENTS", EVENTS)?,
             rounds: number("AMBIT_BENCH_ROUNDS", ROUNDS)?,
             seconds: number("AMBIT_BENCH_SECONDS", SECONDS)?,
+            commits: number("AMBIT_BENCH_COMMITS", COMMITS)?,
             chosen,
         })
     }

@@ -2,7 +2,7 @@
 //! time of brokers, of the producer and of other stages is not counted.
 
 use crate::cpu::{Meter, Took};
-use crate::{analyzer, corpus};
+use crate::{analyzer, corpus, verified};
 use ambit_bus::{KafkaOptions, Profile, ShardConsumer, ShardOwner, StartAt};
 use ambit_ingest::outside::{Board, Outside};
 use ambit_ingest::{Handle, Ledgers};
@@ -40,6 +40,8 @@ pub(crate) enum Stage {
     Parse,
     /// The whole of ingest: every record is in the store and the ledger, durably.
     Durable,
+    /// What a durable stage has left is verified.
+    Verify,
     /// Events are judged.
     Analyze,
 }
@@ -65,6 +67,16 @@ pub(crate) struct Done {
     /// Of further measurements in the same child, by name.
     #[serde(default)]
     pub(crate) parts: BTreeMap<String, Took>,
+    /// Other figures, by name.
+    #[serde(default)]
+    pub(crate) figures: BTreeMap<String, f64>,
+}
+
+impl Done {
+    /// Nothing but what it took.
+    pub(crate) fn of(took: Took) -> Self {
+        Self { took, parts: BTreeMap::new(), figures: BTreeMap::new() }
+    }
 }
 
 /// Runs a job in a child and waits for it.
@@ -103,6 +115,7 @@ pub(crate) fn work(job: &Job) -> anyhow::Result<()> {
         Stage::Copy => drain(job, |consumer| Ok(consumer.poll(POLL, RECORDS_MAX)?.records.len()))?,
         Stage::Parse => drain(job, parse)?,
         Stage::Durable => durable(job)?,
+        Stage::Verify => verified::measure(job)?,
         Stage::Analyze => analyzer::measure(&corpus::approver(), job.events)?,
     };
     ambit::output::print(&serde_json::to_string(&done)?);
@@ -144,7 +157,7 @@ fn drain(
         ensure!(progress.elapsed() < PATIENCE, "kafka gave {taken} of {} records, then none", job.events);
     }
     ensure!(taken == job.events, "kafka gave {taken} records, {} were sent", job.events);
-    Ok(Done { took: meter.stop()?, parts: BTreeMap::new() })
+    Ok(Done::of(meter.stop()?))
 }
 
 fn parse(consumer: &mut ShardConsumer) -> anyhow::Result<usize> {
@@ -196,5 +209,5 @@ fn durable(job: &Job) -> anyhow::Result<Done> {
     }
     shutdown.cancel();
     serving.join().map_err(|_| anyhow::anyhow!("ingest panicked"))??;
-    Ok(Done { took: meter.stop()?, parts: BTreeMap::new() })
+    Ok(Done::of(meter.stop()?))
 }

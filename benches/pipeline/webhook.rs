@@ -229,7 +229,7 @@ fn milliseconds(duration: &Duration) -> f64 {
 }
 
 /// The least value that this part of all values does not exceed.
-fn percentile(values: &[f64], part: f64) -> f64 {
+pub(crate) fn percentile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index below the count")]

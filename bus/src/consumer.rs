@@ -7,8 +7,8 @@ use crate::assignment::{ASK_TIMEOUT, Context, ShardOwner, shard};
 use crate::error::Error;
 use crate::logging::{Quiet, is_connection};
 use crate::options::KafkaOptions;
+use ambit_schemas::headers::Packed;
 use ambit_schemas::{Record, Shard, Topic};
-use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 const SEEK_PAUSE: Duration = Duration::from_millis(20);
 /// How long a shard is read alone to learn what is wrong with it.
 const EXAMINE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes that the headers of nearly every event fit into.
+const HEADERS_ROOM: usize = 448;
 
 /// What a consumer is tuned for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -288,26 +291,22 @@ fn tune(config: &mut ClientConfig, profile: Profile) {
 }
 
 fn record_of(message: &BorrowedMessage<'_>) -> Option<Record> {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        headers
-            .iter()
-            .map(|header| (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default())))
-            .collect()
-    });
+    let shard = shard(message.topic(), message.partition())?;
     let timestamp_us = match message.timestamp() {
         Timestamp::CreateTime(millis) | Timestamp::LogAppendTime(millis) => {
             millis.max(0).saturating_mul(1_000)
         }
         Timestamp::NotAvailable => 0,
     };
-    Some(Record {
-        shard: shard(message.topic(), message.partition())?,
-        offset: message.offset().cast_unsigned(),
-        timestamp_us,
-        key: message.key().map(Bytes::copy_from_slice),
-        headers,
-        value: message.payload().map(Bytes::copy_from_slice),
-    })
+    let headers = message.headers();
+    let each = (0..headers.map_or(0, Headers::count)).map(|at| {
+        headers
+            .and_then(|headers| headers.try_get(at))
+            .map_or(("", &b""[..]), |header| (header.key, header.value.unwrap_or_default()))
+    });
+    let (headers, key, value) = Packed::new(each, message.key(), message.payload(), HEADERS_ROOM).split();
+    let offset = message.offset().cast_unsigned();
+    Some(Record { shard, offset, timestamp_us, key, headers, value })
 }
 
 /// An error of one shard is for its owner to judge; an error of the client ends the loop.

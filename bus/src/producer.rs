@@ -4,8 +4,7 @@ use crate::error::Error;
 use crate::logging::Quiet;
 use crate::options::KafkaOptions;
 use ambit_schemas::limits::RECORD_BYTES_MAX;
-use ambit_schemas::{Outgoing, Shard, Topic};
-use bytes::Bytes;
+use ambit_schemas::{Headers, Outgoing, Shard, Topic};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
@@ -80,7 +79,7 @@ impl Producer {
         &self,
         topic: Topic,
         key: Option<&[u8]>,
-        headers: &[(String, Bytes)],
+        headers: &Headers,
         value: Option<&[u8]>,
     ) -> Result<(Shard, u64), Error> {
         loop {
@@ -107,12 +106,12 @@ impl Producer {
         &self,
         topic: Topic,
         key: Option<&[u8]>,
-        headers: &[(String, Bytes)],
+        headers: &Headers,
         value: Option<&[u8]>,
     ) -> Result<Option<Pending>, Error> {
         let headers =
             headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (name, value)| {
-                all.insert(Header { key: name, value: Some(value.as_ref()) })
+                all.insert(Header { key: name, value: Some(value) })
             });
         let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(topic.name()).headers(headers);
         record.key = key;

@@ -62,7 +62,7 @@ fn event(key: &str, value: &str) -> Outgoing {
     Outgoing {
         topic: Topic::Events,
         key: Bytes::copy_from_slice(key.as_bytes()),
-        headers: vec![("ce_id".into(), Bytes::from_static(b"1")), ("ce_id".into(), Bytes::new())],
+        headers: vec![("ce_id", "1"), ("ce_id", "")].into(),
         value: Bytes::copy_from_slice(value.as_bytes()),
     }
 }

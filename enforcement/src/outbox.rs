@@ -9,9 +9,8 @@ use crate::records;
 use crate::schedule::Next;
 use ambit_schemas::finding::Finding;
 use ambit_schemas::id::{DeliveryId, ReceiverId, ResponseId};
-use ambit_schemas::record::{decode_headers, encode_headers};
 use ambit_schemas::response::{Acknowledgement, Action, Attempt, DeadLettered};
-use ambit_schemas::{Event, Outgoing, Shard, Timestamp, Topic, encode};
+use ambit_schemas::{Event, Headers, Outgoing, Shard, Timestamp, Topic, encode};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::path::{Path, PathBuf};
@@ -300,7 +299,7 @@ impl Outbox {
         let mut events = Vec::new();
         for row in rows {
             let (seq, key, headers, value) = row.map_err(&failed)?;
-            let headers = decode_headers(&headers).unwrap_or_default();
+            let headers = Headers::from_bytes(headers.into()).unwrap_or_default();
             let outgoing =
                 Outgoing { topic: Topic::Responses, key: key.into(), headers, value: value.into() };
             events.push((seq, outgoing));
@@ -487,7 +486,7 @@ fn queue(transaction: &Transaction<'_>, events: &[Event], failed: Failed<'_>) ->
         transaction
             .execute(
                 "INSERT INTO events (record_key, headers, value) VALUES (?1, ?2, ?3)",
-                params![columns.0.as_ref(), encode_headers(&headers), columns.1.as_ref()],
+                params![columns.0.as_ref(), headers.as_bytes(), columns.1.as_ref()],
             )
             .map_err(failed)?;
     }

@@ -308,8 +308,14 @@ mod tests {
         let (mut rows, mut bytes) = (RowBuilder::new(16), Vec::new());
         for offset in 0..ROWS {
             let value = Some(bytes::Bytes::from(offset.to_string()));
-            let record =
-                Record { shard: SHARD, offset, timestamp_us: DAY_US, key: None, headers: Vec::new(), value };
+            let record = Record {
+                shard: SHARD,
+                offset,
+                timestamp_us: DAY_US,
+                key: None,
+                headers: ambit_schemas::Headers::default(),
+                value,
+            };
             leaf_bytes(&record, &mut bytes);
             rows.append(Row {
                 record: &record,

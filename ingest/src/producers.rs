@@ -100,7 +100,7 @@ impl Producers {
 /// Which producer, and which of its events for this key.
 fn numbered(record: &Record, source: &str) -> Option<(u128, u64)> {
     let sequence = std::str::from_utf8(record.header(SEQUENCE)?).ok()?.trim().parse().ok()?;
-    let producer = record.header(PRODUCER).map_or(&b""[..], |producer| producer);
+    let producer = record.header(PRODUCER).unwrap_or_default();
     let key = record.key.as_deref().unwrap_or_default();
     Some((hash(&[source.as_bytes(), producer, key]), sequence))
 }
@@ -148,7 +148,7 @@ mod tests {
     const START: i64 = 1_795_683_600_000_000;
 
     fn record(offset: u64, source: &str, sequence: &str, key: &str, time_us: i64) -> Record {
-        let header = |name: &str, value: &str| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()));
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         Record {
             shard: Shard::new(Topic::Events, 0),
             offset,
@@ -161,7 +161,8 @@ mod tests {
                 header("ce_type", "ambit.tool_call.requested.v1"),
                 header("ce_time", &Timestamp::from_micros(time_us).to_string()),
                 header("ce_sequence", sequence),
-            ],
+            ]
+            .into(),
             value: Some(Bytes::from_static(
                 br#"{"tenant_uid":"a","ai_agent":{"uid":"x"},"tool_call":{"id":"c","name":"t"}}"#,
             )),

@@ -30,7 +30,7 @@ const RECORDED_AT: i64 = 1_795_683_601_000_000;
 const LOG: &str = "ambit.test";
 
 fn record(offset: u64) -> Record {
-    let header = |name: &str, value: &str| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()));
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let data = format!(
         r#"{{"tenant_uid":"acme","ai_agent":{{"uid":"agent-{offset}"}},"tool_call":{{"id":"c{offset}","name":"read_file"}}}}"#
     );
@@ -45,7 +45,8 @@ fn record(offset: u64) -> Record {
             header("ce_source", "test"),
             header("ce_type", "ambit.tool_call.requested.v1"),
             header("ce_time", "2026-11-24T09:00:00Z"),
-        ],
+        ]
+        .into(),
         value: Some(Bytes::from(data)),
     }
 }

@@ -179,19 +179,19 @@ fn is_deep(json: &[u8]) -> bool {
     false
 }
 
-fn assemble(context: Context, data: Data) -> Result<Event, Malformed> {
+fn assemble(context: Context, mut data: Data) -> Result<Event, Malformed> {
     let Context { id, source, kind, time } = context;
-    let Some(tenant) = data.tenant_uid.clone() else {
+    let Some(tenant) = data.tenant_uid.take() else {
         return malformed(MalformedReason::MissingTenant, "`tenant_uid` is missing");
     };
     if needs_agent(kind) && data.ai_agent.is_none() {
         return malformed(MalformedReason::MissingAgent, format!("`ai_agent` is missing from {kind}"));
     }
-    let (agent, task) = (data.ai_agent.clone(), data.task.clone());
-    let principal = data.sub_id.as_ref().map(|subject| subject.id.clone());
+    let (agent, task) = (data.ai_agent.take(), data.task.take());
+    let principal = data.sub_id.take().map(|subject| subject.id);
     let (credential_used, session, trace) =
-        (data.credential_uid.clone(), data.session_uid.clone(), data.trace.clone());
-    let redactions = data.redactions.clone();
+        (data.credential_uid.take(), data.session_uid.take(), data.trace.take());
+    let redactions = std::mem::take(&mut data.redactions);
     let body = read_body(kind, data)?;
     Ok(Event {
         id,
@@ -349,22 +349,20 @@ pub fn encode(event: &Event) -> Result<Outgoing, EncodeError> {
         return Err(EncodeError::TooLarge { id: event.id.clone(), bytes: value.len() });
     }
     let kind = event.kind();
-    let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    let time = event.time.to_string();
     let mut headers = vec![
-        ("ce_specversion".to_owned(), Bytes::from_static(b"1.0")),
-        ("ce_id".to_owned(), text(event.id.as_str())),
-        ("ce_source".to_owned(), text(event.source.as_str())),
-        ("ce_type".to_owned(), Bytes::from_static(kind.type_name().as_bytes())),
-        ("ce_time".to_owned(), Bytes::from(event.time.to_string())),
+        ("ce_specversion", "1.0"),
+        ("ce_id", event.id.as_str()),
+        ("ce_source", event.source.as_str()),
+        ("ce_type", kind.type_name()),
+        ("ce_time", &time),
     ];
-    if let Some(agent) = &event.agent {
-        headers.push(("ce_subject".to_owned(), text(agent.uid.as_str())));
-    }
-    headers.push(("content-type".to_owned(), Bytes::from_static(b"application/json")));
+    headers.extend(event.agent.as_ref().map(|agent| ("ce_subject", agent.uid.as_str())));
+    headers.push(("content-type", "application/json"));
     Ok(Outgoing {
         topic: topic_of(kind),
-        key: text(event.partition_key()),
-        headers,
+        key: Bytes::copy_from_slice(event.partition_key().as_bytes()),
+        headers: headers.into(),
         value: Bytes::from(value),
     })
 }

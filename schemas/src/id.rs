@@ -40,10 +40,13 @@ fn check(kind: &'static str, text: &str) -> Result<(), InvalidId> {
     if text.len() > ID_BYTES_MAX {
         return Err(InvalidId::TooLong { kind, bytes: text.len() });
     }
-    if text.trim().len() != text.len() || text.chars().any(char::is_control) {
-        return Err(InvalidId::Characters { kind });
-    }
-    Ok(())
+    if is_plain(text) { Ok(()) } else { Err(InvalidId::Characters { kind }) }
+}
+
+/// Without control characters or white space at an end. Nearly all ids are visible ASCII, which is quickly seen.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+        || (text.trim().len() == text.len() && !text.chars().any(char::is_control))
 }
 
 macro_rules! ids {

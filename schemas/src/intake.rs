@@ -69,9 +69,9 @@ pub fn accept(incoming: Incoming, secret: &RedactionSecret) -> Result<Accepted, 
     let mut headers = Vec::with_capacity(attributes.len() + 1);
     for (name, text) in attributes {
         let text = redact_text(&text, &key, &format!("/(attribute)/{name}"), &mut report);
-        headers.push((format!("ce_{name}"), Bytes::from(text)));
+        headers.push((format!("ce_{name}"), text));
     }
-    headers.push(("content-type".to_owned(), Bytes::from_static(b"application/json")));
+    headers.push(("content-type".to_owned(), "application/json".to_owned()));
     if report.total > 0 {
         join(&mut data, &report);
     }
@@ -82,7 +82,8 @@ pub fn accept(incoming: Incoming, secret: &RedactionSecret) -> Result<Accepted, 
         value = serde_json::to_vec(&data).map_err(Refused::Data)?;
     }
     let shard = Shard::new(Topic::Events, 0);
-    let record = Record { shard, offset: 0, timestamp_us: 0, key: None, headers, value: Some(value.into()) };
+    let (headers, value) = (headers.into(), Some(value.into()));
+    let record = Record { shard, offset: 0, timestamp_us: 0, key: None, headers, value };
     let event = decode(&record)?;
     let topic = topic_of(event.kind());
     if topic != Topic::Events {

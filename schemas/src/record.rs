@@ -1,5 +1,6 @@
 //! A record as it stands in Kafka, and the bytes of it that the ledger hashes.
 
+use crate::headers::{Headers, put_bytes, put_u64};
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -93,22 +94,23 @@ pub struct Record {
     pub timestamp_us: i64,
     /// The key: the root task, for our own producers.
     pub key: Option<Bytes>,
-    /// The headers in their order; names may repeat. A header without a value has empty bytes.
-    pub headers: Vec<(String, Bytes)>,
+    /// The headers.
+    pub headers: Headers,
     /// The value; absent in a tombstone.
     pub value: Option<Bytes>,
 }
 
 impl Record {
-    /// The last header of that name (Kafka's own rule when names repeat).
-    pub fn header(&self, name: &str) -> Option<&Bytes> {
-        self.headers.iter().rev().find(|(header, _)| header == name).map(|(_, value)| value)
+    /// The last header of that name.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.get(name)
     }
 
     /// How many bytes the record carries.
     pub fn size(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        headers + self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len)
+        self.headers.size()
+            + self.key.as_ref().map_or(0, Bytes::len)
+            + self.value.as_ref().map_or(0, Bytes::len)
     }
 }
 
@@ -120,7 +122,7 @@ pub struct Outgoing {
     /// The root task.
     pub key: Bytes,
     /// CloudEvents context attributes as `ce_*` headers.
-    pub headers: Vec<(String, Bytes)>,
+    pub headers: Headers,
     /// The event's `data`, JSON.
     pub value: Bytes,
 }
@@ -145,13 +147,12 @@ pub const LEAF_PREFIX: &[u8] = b"ambit-record/v1\0";
 /// Integers are little-endian `u64`; texts and bytes are preceded by their length; an absent key or value has the
 /// length `u64::MAX`. The encoding is injective, so two different records never share a leaf.
 pub fn leaf_bytes(record: &Record, out: &mut Vec<u8>) {
-    let headers = encode_headers(&record.headers);
     let parts = LeafParts {
         shard: record.shard,
         offset: record.offset,
         timestamp_us: record.timestamp_us,
         key: record.key.as_deref(),
-        headers: &headers,
+        headers: record.headers.as_bytes(),
         value: record.value.as_deref(),
     };
     parts.write(out);
@@ -168,7 +169,7 @@ pub struct LeafParts<'a> {
     pub timestamp_us: i64,
     /// The key.
     pub key: Option<&'a [u8]>,
-    /// The headers as [`encode_headers`] writes them.
+    /// The headers as [`Headers::as_bytes`] gives them.
     pub headers: &'a [u8],
     /// The value.
     pub value: Option<&'a [u8]>,
@@ -190,59 +191,6 @@ impl LeafParts<'_> {
     }
 }
 
-/// Headers as one byte string, in the encoding of [`leaf_bytes`]: the form in which the store keeps them.
-pub fn encode_headers(headers: &[(String, Bytes)]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(16 + headers.iter().map(|(n, v)| n.len() + v.len() + 16).sum::<usize>());
-    put_headers(&mut out, headers);
-    out
-}
-
-/// Reads what [`encode_headers`] wrote; `None` when the bytes are not of that form.
-pub fn decode_headers(mut bytes: &[u8]) -> Option<Vec<(String, Bytes)>> {
-    let count = take_u64(&mut bytes)?;
-    let mut headers = Vec::new();
-    for _ in 0..count {
-        let name = String::from_utf8(take_bytes(&mut bytes)?.to_vec()).ok()?;
-        headers.push((name, Bytes::copy_from_slice(take_bytes(&mut bytes)?)));
-    }
-    bytes.is_empty().then_some(headers)
-}
-
-fn put_headers(out: &mut Vec<u8>, headers: &[(String, Bytes)]) {
-    put_u64(out, headers.len() as u64);
-    for (name, value) in headers {
-        put_bytes(out, Some(name.as_bytes()));
-        put_bytes(out, Some(value));
-    }
-}
-
-fn put_u64(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(&number.to_le_bytes());
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
-    match bytes {
-        Some(bytes) => {
-            put_u64(out, bytes.len() as u64);
-            out.extend_from_slice(bytes);
-        }
-        None => put_u64(out, u64::MAX),
-    }
-}
-
-fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
-    let (head, tail) = bytes.split_first_chunk::<8>()?;
-    *bytes = tail;
-    Some(u64::from_le_bytes(*head))
-}
-
-fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = usize::try_from(take_u64(bytes)?).ok()?;
-    let (head, tail) = bytes.split_at_checked(length)?;
-    *bytes = tail;
-    Some(head)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,7 +202,7 @@ mod tests {
             offset: 7,
             timestamp_us: 9,
             key: key.map(Bytes::from),
-            headers: headers.into_iter().map(|(name, value)| (name, Bytes::from(value))).collect(),
+            headers: headers.into(),
             value: value.map(Bytes::from),
         }
     }
@@ -312,20 +260,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn headers_round_trip((_, headers, _) in parts()) {
-            let headers = record(None, headers, None).headers;
-            prop_assert_eq!(decode_headers(&encode_headers(&headers)), Some(headers));
-        }
-
-        #[test]
         fn different_records_have_different_leaves(a in parts(), b in parts()) {
             let (left, right) = (record(a.0, a.1, a.2), record(b.0, b.1, b.2));
             prop_assert_eq!(left == right, leaf(&left) == leaf(&right));
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic_the_header_reader(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = decode_headers(&bytes);
         }
     }
 }

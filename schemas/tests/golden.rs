@@ -68,7 +68,7 @@ fn every_golden_file_is_still_read() {
             offset: 0,
             timestamp_us: 0,
             key: None,
-            headers: headers.iter().map(|pair| (text(&pair[0]), Bytes::from(text(&pair[1])))).collect(),
+            headers: headers.iter().map(|pair| (text(&pair[0]), text(&pair[1]))).collect::<Vec<_>>().into(),
             value: Some(Bytes::from(whole["data"].to_string())),
         };
         decode(&record).unwrap();

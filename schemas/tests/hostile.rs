@@ -1,7 +1,7 @@
 //! Bad input: each record is refused with its reason, none panics.
 
 use crate::{examples, golden};
-use ambit_schemas::{Kind, MalformedReason, Record, decode, encode};
+use ambit_schemas::{Headers, Kind, MalformedReason, Record, decode, encode};
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -15,13 +15,7 @@ fn with_value(value: impl Into<Vec<u8>>) -> Record {
 }
 
 fn with_header(name: &str, value: &str) -> Record {
-    let mut record = good();
-    for (header, bytes) in &mut record.headers {
-        if header == name {
-            *bytes = Bytes::copy_from_slice(value.as_bytes());
-        }
-    }
-    record
+    Record { headers: good().headers.replaced(name, value.as_bytes()), ..good() }
 }
 
 fn with_data(change: impl FnOnce(&mut Value)) -> Record {
@@ -53,7 +47,7 @@ fn each_fault_has_its_reason() {
         ("no time", with_header("ce_time", "soon"), MalformedReason::Attribute),
         ("no id", with_header("ce_id", ""), MalformedReason::Attribute),
         ("other specversion", with_header("ce_specversion", "0.3"), MalformedReason::Attribute),
-        ("no headers", Record { headers: vec![], ..good() }, MalformedReason::Attribute),
+        ("no headers", Record { headers: Headers::default(), ..good() }, MalformedReason::Attribute),
         ("no tenant", with_data(|data| drop(data["tenant_uid"].take())), MalformedReason::MissingTenant),
         ("no agent", with_data(|data| drop(data["ai_agent"].take())), MalformedReason::MissingAgent),
         ("no payload", with_data(|data| drop(data["tool_call"].take())), MalformedReason::Payload),

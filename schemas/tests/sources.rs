@@ -19,10 +19,8 @@ fn outputs(document: Value) -> Vec<Value> {
     for taken in read(document, None, &context, &key) {
         for event in &taken.events {
             let outgoing = encode(event).unwrap();
-            let header = |name: &str| {
-                let found = outgoing.headers.iter().find(|(header, _)| header == name);
-                std::str::from_utf8(&found.unwrap().1).unwrap().to_owned()
-            };
+            let header =
+                |name: &str| std::str::from_utf8(outgoing.headers.get(name).unwrap()).unwrap().to_owned();
             let data: Value = serde_json::from_slice(&outgoing.value).unwrap();
             all.push(json!({
                 "class": format!("{:?}", taken.class), "id": header("ce_id"), "source": header("ce_source"),

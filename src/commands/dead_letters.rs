@@ -18,7 +18,6 @@ use ambit_schemas::notice::notice;
 use ambit_schemas::redact::RedactionSecret;
 use ambit_schemas::{Record, encode};
 use anyhow::{Context, bail};
-use bytes::Bytes;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -184,8 +183,8 @@ async fn send(
     args: &RedriveArgs,
 ) -> anyhow::Result<String> {
     let (from, mut outgoing) = (&letter.reference, accepted.outgoing);
-    outgoing.headers.push((REDRIVEN_FROM.into(), Bytes::from(from.clone())));
-    outgoing.headers.push((REDRIVEN_BY.into(), Bytes::from(args.author.clone())));
+    outgoing.headers =
+        outgoing.headers.with(REDRIVEN_FROM, from.as_bytes()).with(REDRIVEN_BY, args.author.as_bytes());
     let (shard, offset) =
         producer.send(outgoing).await.with_context(|| format!("{from} was not sent again"))?;
     let place = format!("{}:{}:{offset}", shard.topic, shard.partition);

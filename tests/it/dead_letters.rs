@@ -15,11 +15,7 @@ fn letters(ambit: &Ambit, args: &[&str]) -> Output {
 /// A tool call that says of itself to be of another type.
 fn of_type(number: u32, name: &str) -> Outgoing {
     let mut outgoing = call(number, "key");
-    for (header, value) in &mut outgoing.headers {
-        if header == "ce_type" {
-            *value = Bytes::from(name.to_owned());
-        }
-    }
+    outgoing.headers = outgoing.headers.replaced("ce_type", name.as_bytes());
     outgoing
 }
 

@@ -4,7 +4,7 @@ use crate::harness::{Ambit, PATIENCE, copy_dir};
 use crate::oracle::{check, ends, found, notices, send, send_calls, shards, stored, table};
 use ambit_bus::testing::{TestBroker, delete_records};
 use ambit_bus::{Linger, Producer, ensure_topics};
-use ambit_schemas::{Shard, Topic};
+use ambit_schemas::{Headers, Shard, Topic};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,10 @@ async fn deleted(broker: TestBroker) {
     let before = ends(&options, Topic::Findings).await;
     for number in 0..60 {
         let key = format!("key {number}");
-        producer.send_raw(Topic::Findings, Some(key.as_bytes()), &[], Some(b"{}")).await.unwrap();
+        producer
+            .send_raw(Topic::Findings, Some(key.as_bytes()), &Headers::default(), Some(b"{}"))
+            .await
+            .unwrap();
     }
     for (shard, end) in
         ends(&options, Topic::Findings).await.into_iter().filter(|(shard, end)| before[shard] < *end)
@@ -201,8 +204,11 @@ async fn corrupt(broker: TestBroker) {
     let mut damaged = Shard::new(Topic::Events, 0);
     for number in 0..6 {
         let value = format!("the value of record {number}");
-        damaged =
-            producer.send_raw(Topic::Events, Some(b"key"), &[], Some(value.as_bytes())).await.unwrap().0;
+        damaged = producer
+            .send_raw(Topic::Events, Some(b"key"), &Headers::default(), Some(value.as_bytes()))
+            .await
+            .unwrap()
+            .0;
     }
     assert!(broker.flip_byte(damaged, b"the value of record 4"));
     ambit.restart().await;

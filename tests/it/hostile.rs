@@ -3,15 +3,14 @@
 use crate::harness::Ambit;
 use ambit_bus::testing::TestBroker;
 use ambit_bus::{Linger, Producer, ensure_topics};
-use ambit_schemas::{Outgoing, Topic, encode};
+use ambit_schemas::{Headers, Outgoing, Topic, encode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use std::collections::BTreeMap;
 
 /// The reason that is expected, the headers, the value.
-type Case<'a> = (&'a str, Vec<(String, Bytes)>, Option<&'a [u8]>);
+type Case<'a> = (&'a str, Headers, Option<&'a [u8]>);
 
 fn good() -> Outgoing {
     let options =
@@ -22,12 +21,8 @@ fn good() -> Outgoing {
     encode(&simulation.find(|one| is_call(&one.event)).unwrap().event).unwrap()
 }
 
-fn header(outgoing: &Outgoing, name: &str, value: &str) -> Vec<(String, Bytes)> {
-    let change = |(header, old): &(String, Bytes)| {
-        let new = if header == name { Bytes::copy_from_slice(value.as_bytes()) } else { old.clone() };
-        (header.clone(), new)
-    };
-    outgoing.headers.iter().map(change).collect()
+fn header(outgoing: &Outgoing, name: &str, value: &str) -> Headers {
+    outgoing.headers.replaced(name, value.as_bytes())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +50,7 @@ async fn every_bad_record_is_kept_counted_and_shown() {
         ("time", header(&good, "ce_time", "1970-01-01T00:00:00Z"), Some(text.as_bytes())),
         ("time", header(&good, "ce_time", "2100-01-01T00:00:00Z"), Some(text.as_bytes())),
         ("empty", good.headers.clone(), None),
-        ("attribute", Vec::new(), Some(text.as_bytes())),
+        ("attribute", Headers::default(), Some(text.as_bytes())),
     ];
     let mut sent = BTreeMap::new();
     for (reason, headers, value) in &cases {

@@ -5,18 +5,13 @@ use crate::oracle::{call, check, notices, stored};
 use ambit_bus::testing::TestBroker;
 use ambit_bus::{Linger, Producer, ensure_topics};
 use ambit_schemas::Outgoing;
-use bytes::Bytes;
 
 /// A tool call with a number of its producer, whose clock is so many seconds ahead.
 fn numbered(sequence: u32, ahead_s: i64) -> Outgoing {
     let mut outgoing = call(sequence, "key");
     let time = ambit::simulate::now().plus_micros(ahead_s * 1_000_000).to_string();
-    for (name, value) in &mut outgoing.headers {
-        if name == "ce_time" {
-            *value = Bytes::from(time.clone());
-        }
-    }
-    outgoing.headers.push(("ce_sequence".into(), Bytes::from(sequence.to_string())));
+    let headers = outgoing.headers.replaced("ce_time", time.as_bytes());
+    outgoing.headers = headers.with("ce_sequence", sequence.to_string().as_bytes());
     outgoing
 }
 

@@ -33,7 +33,7 @@ pub async fn send(producer: &Producer, name: &str, count: u32) {
         let outgoing = Outgoing {
             topic: Topic::Events,
             key: Bytes::from(format!("root-{}", number % 13)),
-            headers: vec![("n".into(), Bytes::from(number.to_string()))],
+            headers: vec![("n", number.to_string())].into(),
             value: Bytes::from(format!("{{\"name\": \"{name}\", \"number\": {number}}}")),
         };
         pending.push(producer.enqueue(outgoing).unwrap());
@@ -45,7 +45,7 @@ pub async fn send(producer: &Producer, name: &str, count: u32) {
 
 /// A tool call without an envelope: one finding each, when it is judged. All of one key are in one shard.
 pub fn call(number: u32, key: &str) -> Outgoing {
-    let header = |name: &str, value: String| (name.to_owned(), Bytes::from(value));
+    let header = |name: &str, value: String| (name.to_owned(), value);
     let data = format!(
         r#"{{"tenant_uid":"acme","ai_agent":{{"uid":"agent"}},"task":{{"id":"task-{number}","root_id":"task-{number}"}},"tool_call":{{"id":"call-{number}","name":"read_file"}}}}"#
     );
@@ -58,7 +58,8 @@ pub fn call(number: u32, key: &str) -> Outgoing {
             header("ce_source", "test".into()),
             header("ce_type", "ambit.tool_call.requested.v1".into()),
             header("ce_time", ambit::simulate::now().to_string()),
-        ],
+        ]
+        .into(),
         value: Bytes::from(data),
     }
 }

@@ -170,7 +170,7 @@ impl Case {
 fn read(kind: &str, id: &str, seconds: f64, value: &str) -> Event {
     #[expect(clippy::cast_possible_truncation, reason = "seconds of a scenario")]
     let time = Timestamp::from_micros(START_US + (seconds * 1e6) as i64);
-    let header = |name: &str, text: &str| (name.to_owned(), Bytes::copy_from_slice(text.as_bytes()));
+    let header = |name: &str, text: &str| (name.to_owned(), text.to_owned());
     let record = Record {
         shard: SHARD,
         offset: 0,
@@ -182,7 +182,8 @@ fn read(kind: &str, id: &str, seconds: f64, value: &str) -> Event {
             header("ce_source", "gateway"),
             header("ce_type", &format!("ambit.{kind}.v1")),
             header("ce_time", &time.to_string()),
-        ],
+        ]
+        .into(),
         value: Some(Bytes::copy_from_slice(value.as_bytes())),
     };
     decode(&record).unwrap_or_else(|malformed| panic!("{kind}: {malformed}: {value}"))

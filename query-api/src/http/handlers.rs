@@ -71,7 +71,7 @@ pub(crate) async fn event(State(app): App, Path(reference): Path<String>) -> Ans
         .record
         .headers
         .iter()
-        .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()))
+        .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
         .collect();
     let raw = stored.record.value.as_deref().filter(|_| event.data.is_none());
     let raw_base64 = raw.map(|bytes| BASE64.encode(bytes));

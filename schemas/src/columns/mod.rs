@@ -13,7 +13,7 @@ pub use records::{RecordColumns, records_of};
 
 use crate::codec::Malformed;
 use crate::event::Event;
-use crate::record::{Record, encode_headers};
+use crate::record::Record;
 use crate::timestamp::Timestamp;
 use arrow::array::{
     ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Int32Builder, Int64Builder, RecordBatch,
@@ -83,7 +83,7 @@ columns! {
     BROKER_TIME = "broker_time": Time, false;
     /// The record's key.
     KEY = "key": Bytes, true;
-    /// The record's headers, as `record::encode_headers` writes them.
+    /// The record's headers, as `Headers::as_bytes` gives them.
     HEADERS = "headers": Bytes, false;
     /// The record's value, when it is UTF-8.
     DATA = "data": Text, true;
@@ -282,7 +282,7 @@ impl RowBuilder {
         self.recorded_at.append_value(row.recorded_at.micros());
         self.broker_time.append_value(record.timestamp_us);
         self.key.append_option(record.key.as_deref());
-        self.headers.append_value(encode_headers(&record.headers));
+        self.headers.append_value(record.headers.as_bytes());
         match record.value.as_deref().map(|value| (std::str::from_utf8(value), value)) {
             None => {
                 self.data.append_null();

@@ -3,7 +3,8 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "Arrow has forty types, a column has one or two")]
 
 use super::names;
-use crate::record::{Record, Shard, Topic, decode_headers};
+use crate::headers::Headers;
+use crate::record::{Record, Shard, Topic};
 use crate::timestamp::Timestamp;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimestampMicrosecondType};
@@ -53,7 +54,7 @@ pub fn record_at(batch: &RecordBatch, row: usize) -> Result<Stored, UnreadableRo
             offset: reader.long(names::OFFSET)?.cast_unsigned(),
             timestamp_us: reader.time(names::BROKER_TIME)?,
             key: reader.optional_bytes(names::KEY)?,
-            headers: decode_headers(&headers).ok_or(UnreadableRow { row, column: names::HEADERS })?,
+            headers: Headers::from_bytes(headers).ok_or(UnreadableRow { row, column: names::HEADERS })?,
             value,
         },
         leaf_index: reader.long(names::LEAF_INDEX)?.cast_unsigned(),

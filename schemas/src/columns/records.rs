@@ -2,7 +2,8 @@
 
 use super::names;
 use super::read::UnreadableRow;
-use crate::record::{LeafParts, Record, Shard, Topic, decode_headers};
+use crate::headers::Headers;
+use crate::record::{LeafParts, Record, Shard, Topic};
 use crate::timestamp::Timestamp;
 use arrow::array::{
     Array, AsArray, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
@@ -108,7 +109,7 @@ impl<'a> RecordColumns<'a> {
             offset: parts.offset,
             timestamp_us: parts.timestamp_us,
             key: parts.key.map(Bytes::copy_from_slice),
-            headers: decode_headers(parts.headers).ok_or(unreadable)?,
+            headers: Headers::from_bytes(Bytes::copy_from_slice(parts.headers)).ok_or(unreadable)?,
             value: parts.value.map(Bytes::copy_from_slice),
         })
     }

@@ -107,7 +107,7 @@ async fn commits_stay_quick_and_checkpoints_are_written() {
     assert_eq!(offsets(&open(dir.path()).await, shard(0), 100).await.len(), 20);
 }
 
-// The short form of `examples/commit_latency.rs`: what a commit costs does not depend on how large the table is.
+// The short form of the benchmark `commits`: what a commit costs does not depend on how large the table is.
 #[tokio::test]
 async fn a_commit_costs_the_same_whatever_the_number_of_files() {
     let dir = tempfile::tempdir().unwrap();

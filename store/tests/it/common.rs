@@ -20,7 +20,7 @@ pub fn record(shard: Shard, offset: u64) -> Record {
         offset,
         timestamp_us: NOON,
         key: None,
-        headers: vec![("h".into(), Bytes::from_static(b"v"))],
+        headers: vec![("h", "v")].into(),
         value: Some(Bytes::from(format!("record {offset} of {shard}"))),
     }
 }
@@ -32,7 +32,7 @@ pub fn all_signed() -> Signed {
 
 /// An event of a tenant and an agent.
 pub fn event(shard: Shard, offset: u64, tenant: &str, agent: &str) -> Record {
-    let header = |name: &str, value: &str| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()));
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let data = format!(
         r#"{{"tenant_uid":"{tenant}","ai_agent":{{"uid":"{agent}"}},"tool_call":{{"id":"c{offset}","name":"read_file"}}}}"#
     );
@@ -43,7 +43,8 @@ pub fn event(shard: Shard, offset: u64, tenant: &str, agent: &str) -> Record {
             header("ce_source", "test"),
             header("ce_type", "ambit.tool_call.requested.v1"),
             header("ce_time", "2024-10-04T09:00:00Z"),
-        ],
+        ]
+        .into(),
         value: Some(Bytes::from(data)),
         ..record(shard, offset)
     }

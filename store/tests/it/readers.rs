@@ -10,7 +10,10 @@ use std::process::Command;
 /// Sets the readers up, or says why they cannot be had.
 pub fn python() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let output = Command::new(root.join("tests/readers/venv.sh")).output().expect("the set-up script runs");
+    let output = Command::new(root.join("scripts/venv.sh"))
+        .arg(root.join("tests/readers/requirements.txt"))
+        .output()
+        .expect("the set-up script runs");
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if output.status.success() {
         return Some(PathBuf::from(said));
