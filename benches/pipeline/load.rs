@@ -84,8 +84,8 @@ pub(crate) struct Sent {
     pub(crate) pending: Vec<Pending>,
 }
 
-/// Sends at the rate; blocks. What is late is sent at once, and the plan stays.
-pub(crate) fn send(events: Vec<Outgoing>, producer: &Producer) -> anyhow::Result<Sent> {
+/// Sends so many events per second; blocks. What is late is sent at once, and the plan stays.
+pub(crate) fn send(events: Vec<Outgoing>, producer: &Producer, rate: usize) -> anyhow::Result<Sent> {
     let count = events.len();
     let mut sent = Sent {
         at: Vec::with_capacity(count),
@@ -93,7 +93,7 @@ pub(crate) fn send(events: Vec<Outgoing>, producer: &Producer) -> anyhow::Result
         pending: Vec::with_capacity(count),
     };
     let (start, mut planned) = (Instant::now(), Duration::ZERO);
-    let step = Duration::from_secs(1) / u32::try_from(RATE).unwrap_or(1);
+    let step = Duration::from_secs(1) / u32::try_from(rate).unwrap_or(1);
     for outgoing in events {
         if let Some(ahead) = planned.checked_sub(start.elapsed()) {
             std::thread::sleep(ahead);

@@ -1,7 +1,7 @@
 //! The claims about speed, measured in one run, on both brokers: what ingest costs beside a raw consumer, what
 //! judgement costs, and how long it takes from an agent's action to the webhook that stops it.
 //!
-//! `make bench`, or `scripts/bench.sh [ingest|webhook|analyzer|commits] [embedded|kafka]` for a part. Figures are printed
+//! `make bench`, or `scripts/bench.sh [ingest|fresh|webhook|analyzer|commits] [embedded|kafka]` for a part. Figures are printed
 //! beside their targets and written to `target/bench/NAME.json`. A missed target is printed, no failure; a wrong
 //! result is a failure. `docs/performance.md` says what was measured and what limits it.
 
@@ -12,6 +12,7 @@ mod analyzer;
 mod commits;
 mod corpus;
 mod cpu;
+mod fresh;
 mod ingest;
 mod lane;
 mod load;
@@ -62,6 +63,10 @@ fn start() -> anyhow::Result<()> {
         if settings.wants("ingest") {
             print(&format!("ingest on {}: filling the topic", lane.name()));
             ingest::benchmark(lane, &settings, &runtime)?.map_or(Ok(()), &mut keep)?;
+        }
+        if settings.wants("fresh") {
+            print(&format!("fresh on {}", lane.name()));
+            fresh::benchmark(lane, &settings, &runtime)?.map_or(Ok(()), &mut keep)?;
         }
         if settings.wants("webhook") {
             print(&format!("webhook on {}", lane.name()));

@@ -58,6 +58,21 @@ impl Program {
         self.child.id().to_string()
     }
 
+    /// Where its API answers, and the token for it.
+    pub(crate) fn api(&self) -> anyhow::Result<(String, String)> {
+        let url = fs::read_to_string(self.dir.join("url")).context("ambit has not told its URL")?;
+        let (base, token) = url.split_once("/#token=").context("ambit's URL has no token")?;
+        Ok((base.to_owned(), token.to_owned()))
+    }
+
+    /// The most memory that it has had so far, in MiB (`VmHWM` of proc(5)).
+    pub(crate) fn peak_memory_mib(&self) -> anyhow::Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().context("VmHWM")?;
+        Ok(kibibytes / 1024.0)
+    }
+
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()

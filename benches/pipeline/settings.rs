@@ -12,7 +12,7 @@ const SECONDS: usize = 20;
 const COMMITS: usize = 11_000;
 
 /// The benchmarks.
-const BENCHMARKS: [&str; 4] = ["ingest", "webhook", "analyzer", "commits"];
+const BENCHMARKS: [&str; 5] = ["ingest", "fresh", "webhook", "analyzer", "commits"];
 /// The brokers.
 const BROKERS: [&str; 2] = ["embedded", "kafka"];
 

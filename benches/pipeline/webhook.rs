@@ -146,7 +146,7 @@ fn under_load(
 ) -> anyhow::Result<(Sent, f64)> {
     let producer = Producer::new(options, "bench-load", Linger::None)?;
     let (before, started) = (cpu::seconds(&program.id())?, Instant::now());
-    let mut sent = send(load.events, &producer)?;
+    let mut sent = send(load.events, &producer, RATE)?;
     let used = (cpu::seconds(&program.id())? - before) / started.elapsed().as_secs_f64();
     runtime.block_on(async {
         for delivery in sent.pending.drain(..) {
@@ -196,7 +196,7 @@ fn control(bootstrap: &str, runtime: &Runtime) -> anyhow::Result<Vec<f64>> {
     )?;
     let reading = std::thread::spawn(move || read(consumer, count));
     let producer = Producer::new(&options, "bench-load", Linger::None)?;
-    let sent = send(load.events, &producer)?;
+    let sent = send(load.events, &producer, RATE)?;
     let places: Vec<(Shard, u64)> = runtime.block_on(async {
         let mut places = Vec::with_capacity(count);
         for delivery in sent.pending {
