@@ -96,6 +96,16 @@ impl Memory {
         }
     }
 
+    /// Whether something was returned that was not seen, or is forgotten.
+    pub(crate) const fn is_partial(&self) -> bool {
+        self.unseen
+    }
+
+    /// Whether anything was seen at all.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.words.is_empty() && self.fingerprints.is_empty() && !self.unseen
+    }
+
     /// Whether there are fingerprints to compare with.
     pub(crate) fn has_fingerprints(&self) -> bool {
         !self.fingerprints.is_empty()
