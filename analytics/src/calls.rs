@@ -18,6 +18,7 @@ use ambit_schemas::Event;
 use ambit_schemas::event::{Effect, ToolCall};
 use ambit_schemas::finding::Severity;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// Roles of arguments that name what is touched.
@@ -119,12 +120,8 @@ impl Judged<'_> {
     }
 
     fn tool(&self, verdicts: &mut Vec<Verdict>) {
-        let server = self.call.server.as_deref();
         let tools = &self.compiled.envelope.tools;
-        let right_server = |index: &usize| {
-            tools.get(*index).is_none_or(|grant| grant.server.is_none() || grant.server.as_deref() == server)
-        };
-        if self.grants.iter().any(right_server) {
+        if self.grants.iter().any(|index| self.is_on_its_server(*index)) {
             return;
         }
         if self.grants.is_empty() && self.compiled.envelope.unlisted_effects.contains(&self.effect) {
@@ -142,6 +139,12 @@ impl Judged<'_> {
         let shown: Vec<&str> = tools.iter().take(8).map(|grant| grant.name.as_str()).collect();
         let verdict = Verdict::new(&rules::TOOL, self.ungranted_severity(), "/tools", reason);
         verdicts.push(verdict.seen(shown.join(", "), self.call.name.clone()));
+    }
+
+    /// Whether the call is on the server that a grant names.
+    fn is_on_its_server(&self, grant: usize) -> bool {
+        let named = self.compiled.envelope.tools.get(grant).and_then(|grant| grant.server.as_ref());
+        named.is_none_or(|named| Some(named) == self.call.server.as_ref())
     }
 
     /// How bad an ungranted tool is. What stays in the agent's workspace is told; what reaches further is stopped,
@@ -211,7 +214,14 @@ impl Judged<'_> {
     /// the call is completed (see [`completed`]).
     fn arguments(&self, task: &mut Task, verdicts: &mut Vec<Verdict>) {
         let Some(arguments) = &self.arguments else { return };
-        let Err(broken) = check_arguments(self.compiled, &self.grants, arguments) else { return };
+        // A grant holds for its server alone: what another server's grant allows says nothing.
+        let is_elsewhere = |index: &usize| !self.is_on_its_server(*index);
+        let here: Cow<'_, [usize]> = if self.grants.iter().any(is_elsewhere) {
+            self.grants.iter().copied().filter(|index| !is_elsewhere(index)).collect()
+        } else {
+            Cow::Borrowed(&self.grants)
+        };
+        let Err(broken) = check_arguments(self.compiled, &here, arguments) else { return };
         for broken in broken {
             let pointer = format!("/tools/{}/arguments/{}", broken.grant, broken.constraint);
             let constraint = self

@@ -31,3 +31,23 @@ pub struct Coverage {
     /// Events that no rule is about.
     pub not_judged: u64,
 }
+
+impl Coverage {
+    /// The counts with their names.
+    pub const fn parts(&self) -> [(&'static str, u64); 12] {
+        [
+            ("calls_judged", self.calls_judged),
+            ("calls_without_envelope", self.calls_without_envelope),
+            ("calls_beyond_bounds", self.calls_beyond_bounds),
+            ("calls_partly_traced", self.calls_partly_traced),
+            ("late_within_bound", self.late_within_bound),
+            ("late_beyond_bound", self.late_beyond_bound),
+            ("credentials_judged", self.credentials_judged),
+            ("credentials_without_task", self.credentials_without_task),
+            ("delegations_judged", self.delegations_judged),
+            ("lifecycle_steps", self.lifecycle_steps),
+            ("repeated", self.repeated),
+            ("not_judged", self.not_judged),
+        ]
+    }
+}

@@ -46,7 +46,7 @@ rules! {
     /// A tool that nobody granted.
     TOOL = "E-TOOL" @ 2 Stable, "Tool outside the envelope", ["ASI02", "CC6.1"];
     /// An argument that a constraint forbids.
-    ARGUMENT = "E-ARG" @ 2 Stable, "Argument outside its constraint", ["ASI02", "CC6.1"];
+    ARGUMENT = "E-ARG" @ 3 Stable, "Argument outside its constraint", ["ASI02", "CC6.1"];
     /// A resource that nobody granted.
     RESOURCE = "E-RES" @ 1 Stable, "Resource outside the envelope", ["ASI02", "CC6.1"];
     /// An effect that the task may not have.

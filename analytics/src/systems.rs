@@ -40,7 +40,7 @@ pub(crate) fn reached(
         found.extend(texts.flat_map(|text| hosts_in(&text)));
     }
     let inside = traced.iter().filter(|traced| traced.target.kind == TargetKind::Host);
-    found.extend(inside.map(|traced| traced.target.value.clone()).filter(|host| is_internal(host)));
+    found.extend(inside.map(|traced| &traced.target.value).filter(|host| is_internal(host)).cloned());
     let Some(system) = found.into_iter().find(|host| !is_named(host) && !known.contains(host)) else {
         return;
     };

@@ -19,18 +19,18 @@ const SECRET: &[u8] = b"scenarios";
 
 /// A scenario.
 #[derive(Debug, Deserialize)]
-struct Scenario {
+pub struct Scenario {
     name: String,
     purpose: String,
     #[serde(default)]
     tools: Vec<Value>,
     destinations: Option<Vec<String>>,
-    steps: Vec<Step>,
+    pub steps: Vec<Step>,
 }
 
 /// A call, with the findings that it must give: `F-STEER high`.
 #[derive(Debug, Deserialize)]
-struct Step {
+pub struct Step {
     /// Which agent of the tree calls: 0 is the root task's.
     #[serde(default)]
     agent: u8,
@@ -110,7 +110,7 @@ impl Scenario {
     }
 
     /// The events; for those of a step, its number.
-    fn events(&self) -> Vec<(Option<usize>, Event)> {
+    pub fn events(&self) -> Vec<(Option<usize>, Event)> {
         let mut events = Vec::new();
         for agent in 0..=self.steps.iter().map(|step| step.agent).max().unwrap_or_default() {
             let body = Body::EnvelopeApproved(Box::new(self.envelope(agent)));
@@ -180,12 +180,12 @@ fn scenarios() -> Vec<Scenario> {
     paths.into_iter().flat_map(read).collect()
 }
 
-fn observe(analyzer: &mut Analyzer, item: Event) -> Vec<Finding> {
+pub fn observe(analyzer: &mut Analyzer, item: Event) -> Vec<Finding> {
     let (shard, offset) = (analyzer.shard(), analyzer.next_offset());
     analyzer.observe(&Sequenced { shard, offset, item })
 }
 
-fn fresh() -> Analyzer {
+pub fn fresh() -> Analyzer {
     Analyzer::new(Shard::new(Topic::Events, 0), options())
 }
 

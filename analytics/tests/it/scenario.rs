@@ -15,7 +15,7 @@ pub const SHARD: Shard = Shard::new(Topic::Events, 3);
 /// The task under which a scenario is usually played.
 pub const USUAL_TASK: &str = "task-1";
 /// The first second of every scenario: 2026-11-24T09:00:00Z.
-const START_US: i64 = 1_795_510_800_000_000;
+pub const START_US: i64 = 1_795_510_800_000_000;
 
 /// One file: a rule, cases in which it speaks, cases in which it must not.
 #[derive(Debug, Deserialize)]
