@@ -44,7 +44,7 @@ rules! {
     /// Another agent acts under the task.
     WRONG_AGENT = "E-AGENT" @ 1 Stable, "Agent acts under a task that is not its own", ["ASI03", "NHI9"];
     /// A tool that nobody granted.
-    TOOL = "E-TOOL" @ 2 Stable, "Tool outside the envelope", ["ASI02", "CC6.1"];
+    TOOL = "E-TOOL" @ 3 Stable, "Tool outside the envelope", ["ASI02", "CC6.1"];
     /// An argument that a constraint forbids.
     ARGUMENT = "E-ARG" @ 3 Stable, "Argument outside its constraint", ["ASI02", "CC6.1"];
     /// A resource that nobody granted.
@@ -52,7 +52,7 @@ rules! {
     /// An effect that the task may not have.
     EFFECT = "E-EFFECT" @ 1 Stable, "Effect outside the envelope", ["ASI02", "CC6.1"];
     /// A destination that nobody granted.
-    DESTINATION = "E-DEST" @ 3 Stable, "Destination outside the envelope", ["ASI01", "ASI02"];
+    DESTINATION = "E-DEST" @ 4 Stable, "Destination outside the envelope", ["ASI01", "ASI02"];
     /// More than was granted.
     BUDGET = "E-BUDGET" @ 1 Stable, "Budget exceeded", ["ASI08", "CC6.1"];
     /// Too early or too late.
@@ -66,7 +66,7 @@ rules! {
     /// A credential used after its task ended.
     CREDENTIAL_AFTER_END = "C-AFTER-END" @ 2 Stable, "Credential used after its task's end", ["ASI03", "NHI1"];
     /// A credential used by another workload.
-    CREDENTIAL_FOREIGN = "C-FOREIGN" @ 2 Stable, "Credential used by another workload", ["ASI03", "NHI9"];
+    CREDENTIAL_FOREIGN = "C-FOREIGN" @ 3 Stable, "Credential used by another workload", ["ASI03", "NHI9"];
     /// A credential used after it was revoked.
     CREDENTIAL_REVOKED = "C-REVOKED" @ 3 Stable, "Credential used after its revocation", ["ASI03", "NHI1"];
     /// A credential that lives longer than the envelope allows.
@@ -118,13 +118,13 @@ rules! {
     /// A system is reached that nobody named.
     NEW_SYSTEM = "F-NEW-SYSTEM" @ 1 Incubating, "First path to a system that nobody named", ["ASI02", "ASI05"];
     /// A value that may have been planted decides whom or what a call reaches.
-    STEER = "F-STEER" @ 1 Stable, "Untrusted value steers an action", ["ASI01", "ASI06", "CC6.8"];
+    STEER = "F-STEER" @ 2 Stable, "Untrusted value steers an action", ["ASI01", "ASI06", "CC6.8"];
     /// A record is bought or charged that has nothing to do with the purpose.
-    RECORD = "F-RECORD" @ 1 Stable, "Record that the purpose does not ask for", ["ASI01", "ASI02"];
+    RECORD = "F-RECORD" @ 2 Stable, "Record that the purpose does not ask for", ["ASI01", "ASI02"];
     /// A secret that a result told leaves for a destination that nobody approved.
-    SECRET_OUT = "F-SECRET-OUT" @ 1 Stable, "Secret sent to an unapproved destination", ["ASI01", "ASI03", "CC6.7"];
+    SECRET_OUT = "F-SECRET-OUT" @ 2 Stable, "Secret sent to an unapproved destination", ["ASI01", "ASI03", "CC6.7"];
     /// Code is run that came from a result.
-    EXECUTION = "F-EXEC" @ 1 Incubating, "Code from an untrusted text is run", ["ASI01", "ASI05", "CC6.8"];
+    EXECUTION = "F-EXEC" @ 2 Incubating, "Code from an untrusted text is run", ["ASI01", "ASI05", "CC6.8"];
     /// A secret in what a tool was given or returned.
     SECRET = "C-SECRET" @ 1 Incubating, "Secret in a tool call", ["ASI03", "NHI2"];
     /// An event has the name of another one.

@@ -4,6 +4,7 @@ use crate::analyzer::Analyzer;
 use crate::calls::{self, severity_of};
 use crate::compile::Compiled;
 use crate::coverage::Coverage;
+use crate::credentials;
 use crate::delegation;
 use crate::describe::{Verdict, who};
 use crate::flow::print_number;
@@ -46,6 +47,7 @@ impl Analyzer {
             return self.tell(event, about_agent, None, Some(call));
         }
         about_agent.extend(delegation::acts(item, root));
+        about_agent.extend(credentials::presented(item, root));
         let registered = item.agent.as_ref().is_none_or(|agent| self.options.is_registered(&agent.uid));
         about_agent.extend(lifecycle::in_task(item, tree, &mut self.state, registered));
         let State { roots, coverage, .. } = &mut self.state;

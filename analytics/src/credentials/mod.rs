@@ -11,7 +11,7 @@ mod usage;
 pub(crate) use held::{Held, Use, reference};
 pub(crate) use issue::{approved, issued, without_task};
 pub(crate) use stand::{ended, task_closed};
-pub(crate) use usage::{Home, elsewhere, used};
+pub(crate) use usage::{Home, elsewhere, presented, used};
 
 use crate::describe::Verdict;
 use crate::rules;

@@ -63,6 +63,25 @@ pub(crate) fn used(event: &Sequenced<Event>, credential: &Credential, root: &mut
     verdicts
 }
 
+/// A call says with which credential it was made: what is known of that one is held against it. Remembers nothing: the
+/// presentation itself is told by whoever took the credential.
+pub(crate) fn presented(item: &Event, root: &Root) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    let Some(uid) = &item.credential_used else { return verdicts };
+    let Some(held) = root.credentials.get(uid) else { return verdicts };
+    let by = item.agent.as_ref().map(|agent| &agent.uid).filter(|by| held.agent.as_ref() != Some(*by));
+    if let Some(by) = by {
+        verdicts.extend(foreign(held.agent.as_ref(), by, &who(item), uid));
+    }
+    if held.revoked.is_some_and(|ended| item.time >= ended) {
+        verdicts.push(after_revocation(&who(item), uid));
+    }
+    if let Some(end) = held.expires.filter(|end| item.time >= end.plus_micros(LEEWAY_US)) {
+        verdicts.push(after_expiry(&who(item), uid, end, item.time));
+    }
+    verdicts
+}
+
 /// A credential that was issued for one task, or used in one before, is used in another of the same tree.
 fn in_another_task(event: &Sequenced<Event>, uid: &CredentialId, held: &mut Held) -> Option<Verdict> {
     let task = &event.item.task.as_ref()?.id;
