@@ -36,14 +36,18 @@ pub(crate) fn issued(event: &Sequenced<Event>, credential: &Credential, root: &m
     let issue = Issue::of(event, credential);
     held.task = task.cloned();
     held.agent = item.agent.as_ref().map(|agent| agent.uid.clone());
-    held.since = Some(issue.since);
+    let is_again = held.since.is_some();
+    held.since = Some(held.since.map_or(issue.since, |known| known.min(issue.since)));
     held.is_replaced = false;
     // The end may have been told before the issue; an issue after the end is a new life.
     held.revoked = held.revoked.filter(|ended| *ended > item.time);
     held.expires = held.expires.filter(|ended| *ended > item.time);
     let mut late = by_others(held, uid);
-    if let Some(end) = issue.expires {
-        late.extend(expires(held, uid, end));
+    match (issue.expires, held.expires.filter(|_| is_again)) {
+        // Issued again under the same name, such as by a refresh: it lives as long as the longer of both.
+        (Some(end), Some(known)) => held.expires = Some(known.max(end)),
+        (Some(end), None) => late.extend(expires(held, uid, end)),
+        (None, _) => {}
     }
     late.extend(usage::in_other_tasks(held, uid));
     held.unjudged = Some(Box::new(issue));

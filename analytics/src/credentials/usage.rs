@@ -33,7 +33,10 @@ pub(crate) fn used(event: &Sequenced<Event>, credential: &Credential, root: &mut
     let item = &event.item;
     let by = credential.presented_by.as_ref().or(item.agent.as_ref().map(|agent| &agent.uid));
     let mut verdicts = Vec::new();
-    let hears_issuers = root.credentials.values().any(|held| held.since.is_some());
+    let may_be_unknown =
+        |held: &Held| held.since.is_none() && !held.told_unknown && held.used >= UNKNOWN_USES - 1;
+    let hears_issuers = root.credentials.get(&credential.uid).is_some_and(may_be_unknown)
+        && root.credentials.values().any(|held| held.since.is_some());
     let Some(held) = held(&credential.uid, root, UNISSUED_MAX) else { return verdicts };
     held.used = held.used.saturating_add(1);
     if let Some(by) = by {
@@ -51,7 +54,7 @@ pub(crate) fn used(event: &Sequenced<Event>, credential: &Credential, root: &mut
         verdicts.push(after_expiry(&who(item), &credential.uid, end, item.time));
     }
     verdicts.extend(in_another_task(event, &credential.uid, held));
-    if held.since.is_none() && hears_issuers && held.used >= UNKNOWN_USES && !held.told_unknown {
+    if hears_issuers {
         held.told_unknown = true;
         verdicts.push(unknown(&who(item), &credential.uid, held.used));
     }
