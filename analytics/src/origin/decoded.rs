@@ -61,7 +61,7 @@ struct Found {
 
 impl Found {
     fn run(&mut self, run: &str) {
-        if run.len() % 2 == 0 && run.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if run.len().is_multiple_of(2) && run.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             self.take(hex::decode(run).ok());
             return;
         }
