@@ -5,16 +5,21 @@ use crate::compile::Compiled;
 use crate::describe::{Verdict, abridge, who};
 use crate::effect::Reach;
 use crate::flow::{self, Subject};
+use crate::integrity;
+use crate::labels;
 use crate::options::Options;
 use crate::origin::Memory;
 use crate::prepare::Called;
 use crate::rules;
 use crate::state::{Attempt, Given, Task};
+use crate::systems;
 use crate::target::targets_of;
 use ambit_schemas::Event;
 use ambit_schemas::event::{Effect, ToolCall};
 use ambit_schemas::finding::Severity;
 use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// Roles of arguments that name what is touched.
 const RESOURCE_ROLES: &[&str] =
@@ -48,7 +53,7 @@ pub(crate) fn judge(
     (call, called): (&ToolCall, &Called),
     compiled: &Compiled,
     task: &mut Task,
-    memory: &Memory,
+    (memory, classes): (&Memory, &BTreeSet<String>),
     options: &Options,
 ) -> Vec<Verdict> {
     let (reach, effect) = (called.reach, called.effect);
@@ -64,11 +69,13 @@ pub(crate) fn judge(
         }
     };
     let grants = compiled.grants_of(&call.name);
+    verdicts.extend(integrity::called(event, call, &grants, compiled, task));
+    verdicts.extend(labels::judge(event, call, effect, compiled));
     let mut call =
         Judged { event, call, compiled, called, grants, reach, effect, arguments, is_steered: false };
     call.window(&mut verdicts);
     call.effects(&mut verdicts);
-    call.provenance(task.has_strayed, memory, options, &mut verdicts);
+    call.provenance(task, (memory, classes), options, &mut verdicts);
     call.tool(&mut verdicts);
     call.arguments(task, &mut verdicts);
     call.resources(task, &mut verdicts);
@@ -113,12 +120,8 @@ impl Judged<'_> {
     }
 
     fn tool(&self, verdicts: &mut Vec<Verdict>) {
-        let server = self.call.server.as_deref();
         let tools = &self.compiled.envelope.tools;
-        let right_server = |index: &usize| {
-            tools.get(*index).is_none_or(|grant| grant.server.is_none() || grant.server.as_deref() == server)
-        };
-        if self.grants.iter().any(right_server) {
+        if self.grants.iter().any(|index| self.is_on_its_server(*index)) {
             return;
         }
         if self.grants.is_empty() && self.compiled.envelope.unlisted_effects.contains(&self.effect) {
@@ -136,6 +139,12 @@ impl Judged<'_> {
         let shown: Vec<&str> = tools.iter().take(8).map(|grant| grant.name.as_str()).collect();
         let verdict = Verdict::new(&rules::TOOL, self.ungranted_severity(), "/tools", reason);
         verdicts.push(verdict.seen(shown.join(", "), self.call.name.clone()));
+    }
+
+    /// Whether the call is on the server that a grant names.
+    fn is_on_its_server(&self, grant: usize) -> bool {
+        let named = self.compiled.envelope.tools.get(grant).and_then(|grant| grant.server.as_ref());
+        named.is_none_or(|named| Some(named) == self.call.server.as_ref())
     }
 
     /// How bad an ungranted tool is. What stays in the agent's workspace is told; what reaches further is stopped,
@@ -170,8 +179,8 @@ impl Judged<'_> {
     /// Where the call's targets came from, and what follows from it.
     fn provenance(
         &mut self,
-        has_strayed: bool,
-        memory: &Memory,
+        task: &mut Task,
+        (memory, classes): (&Memory, &BTreeSet<String>),
         options: &Options,
         verdicts: &mut Vec<Verdict>,
     ) {
@@ -188,13 +197,15 @@ impl Judged<'_> {
             grants: &self.grants,
             compiled: self.compiled,
             memory,
-            has_strayed,
+            has_strayed: task.has_strayed,
             arguments: &arguments,
         };
         let traced = flow::trace(targets_of(self.reach, &arguments), &subject, key.as_ref());
         flow::destinations(&traced, &subject, verdicts);
         flow::secret_out(&traced, &subject, verdicts);
         flow::execution(&subject, verdicts);
+        labels::leaving(&traced, &subject, (self.call, classes), verdicts);
+        systems::reached(&traced, &subject, &mut task.systems, verdicts);
         self.is_steered = traced.iter().any(|traced| traced.is_steered(&subject));
         self.arguments = Some(arguments);
     }
@@ -203,7 +214,14 @@ impl Judged<'_> {
     /// the call is completed (see [`completed`]).
     fn arguments(&self, task: &mut Task, verdicts: &mut Vec<Verdict>) {
         let Some(arguments) = &self.arguments else { return };
-        let Err(broken) = check_arguments(self.compiled, &self.grants, arguments) else { return };
+        // A grant holds for its server alone: what another server's grant allows says nothing.
+        let is_elsewhere = |index: &usize| !self.is_on_its_server(*index);
+        let here: Cow<'_, [usize]> = if self.grants.iter().any(is_elsewhere) {
+            self.grants.iter().copied().filter(|index| !is_elsewhere(index)).collect()
+        } else {
+            Cow::Borrowed(&self.grants)
+        };
+        let Err(broken) = check_arguments(self.compiled, &here, arguments) else { return };
         for broken in broken {
             let pointer = format!("/tools/{}/arguments/{}", broken.grant, broken.constraint);
             let constraint = self
@@ -400,5 +418,10 @@ pub(crate) fn completed(call: &ToolCall, key: u128, task: &mut Task) -> Vec<Verd
 /// Attempts whose completion did not come before the agent went on: they count as breaches, as nobody says that they
 /// failed (INVARIANT A-3).
 pub(crate) fn overtaken(task: &mut Task) -> Vec<Verdict> {
-    std::mem::take(&mut task.attempts).into_iter().map(Attempt::breach).collect()
+    // The call that goes on may break the same constraint: the two are told apart by the call that is meant.
+    let breach = |attempt: Attempt| {
+        let about = format!("{:032x}", attempt.call);
+        attempt.breach().about(about)
+    };
+    std::mem::take(&mut task.attempts).into_iter().map(breach).collect()
 }

@@ -21,7 +21,7 @@ pub(crate) struct Compiled {
     patterns: Arc<GlobSet>,
     pattern_grants: Vec<usize>,
     pub(crate) grants: Vec<Grant>,
-    destinations: Option<Names>,
+    pub(crate) destinations: Option<Names>,
     pub(crate) resources: Option<Names>,
     delegates: Names,
     /// The purpose in lower case, for the targets that it names.
@@ -38,6 +38,29 @@ pub(crate) struct Compiled {
     lists_accounts: bool,
     /// Tools that need approvals, with the rule's index.
     approvals: Vec<(Names, usize)>,
+    /// Who may issue credentials, and with which scopes.
+    pub(crate) credentials: Vec<CredentialBound>,
+    /// Classes of data that may be handled.
+    pub(crate) classes: Option<HashSet<String>>,
+}
+
+/// A compiled credential grant.
+#[derive(Debug)]
+pub(crate) struct CredentialBound {
+    issuer: Names,
+    scopes: Names,
+    /// Whether scopes are bounded at all.
+    bounds_scopes: bool,
+}
+
+impl CredentialBound {
+    pub(crate) fn is_of(&self, issuer: &str) -> bool {
+        self.issuer.contains(issuer)
+    }
+
+    pub(crate) fn allows(&self, scope: &str) -> bool {
+        !self.bounds_scopes || self.scopes.contains(scope)
+    }
 }
 
 /// A compiled tool grant.
@@ -94,6 +117,13 @@ impl Names {
         Ok(Self { exact, patterns: made.globs(patterns)? })
     }
 
+    /// Names that are told apart by case and are no hosts: issuers, scopes.
+    fn as_written(names: &[String], made: &mut Patterns) -> Result<Self, InvalidEnvelope> {
+        let (patterns, exact): (Vec<String>, Vec<String>) =
+            names.iter().cloned().partition(|name| is_glob(name));
+        Ok(Self { exact: exact.into_iter().collect(), patterns: made.globs(patterns)? })
+    }
+
     /// Names of one tool, which are told apart by case and are no hosts.
     fn of_tool(name: &str, made: &mut Patterns) -> Result<Self, InvalidEnvelope> {
         if is_glob(name) || name.contains('\\') {
@@ -138,6 +168,16 @@ impl Compiled {
         for (index, rule) in envelope.approvals.iter().enumerate() {
             approvals.push((Names::of_tool(&rule.tool, made)?, index));
         }
+        let mut credentials = Vec::with_capacity(envelope.credentials.len());
+        for grant in &envelope.credentials {
+            credentials.push(CredentialBound {
+                issuer: Names::as_written(std::slice::from_ref(&grant.issuer), made)?,
+                scopes: Names::as_written(&grant.scopes, made)?,
+                bounds_scopes: !grant.scopes.is_empty(),
+            });
+        }
+        let classes =
+            envelope.data_classes.as_ref().map(|list| list.iter().map(|class| normalise(class)).collect());
         let (digest, purpose) = (signed.digest(), normalise(&envelope.purpose));
         let listed = || envelope.destinations.iter().flatten().map(|name| normalise(name));
         let granted = || grants.iter().flat_map(|grant| grant.named.iter().cloned());
@@ -164,6 +204,8 @@ impl Compiled {
             delegates,
             purpose,
             approvals,
+            credentials,
+            classes,
         })
     }
 

@@ -1,6 +1,7 @@
 //! From a verdict to a finding, and from a finding to the event that carries it.
 
 use crate::compile::Compiled;
+use crate::credentials::reference;
 use crate::rules::RuleInfo;
 use ambit_schemas::Sequenced;
 use ambit_schemas::event::{Body, Event};
@@ -21,11 +22,26 @@ pub(crate) struct Verdict {
     pub(crate) reason: String,
     pub(crate) expected: Option<String>,
     pub(crate) observed: Option<String>,
+    /// What it is about, where one event gives several verdicts of a rule and no clause tells them apart.
+    pub(crate) about: Option<String>,
 }
 
 impl Verdict {
     pub(crate) fn new(rule: &'static RuleInfo, severity: Severity, pointer: &str, reason: String) -> Self {
-        Self { rule, severity, pointer: pointer.to_owned(), reason, expected: None, observed: None }
+        Self {
+            rule,
+            severity,
+            pointer: pointer.to_owned(),
+            reason,
+            expected: None,
+            observed: None,
+            about: None,
+        }
+    }
+
+    pub(crate) fn about(mut self, what: impl Into<String>) -> Self {
+        self.about = Some(what.into());
+        self
     }
 
     pub(crate) fn seen(mut self, expected: impl Into<String>, observed: impl Into<String>) -> Self {
@@ -44,6 +60,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) call: Option<&'a ToolCallId>,
     /// The event's content, when another event had its name: its findings are others than that one's.
     pub(crate) reused: Option<u64>,
+    /// The earlier event that a verdict is about, if it is not this one.
+    pub(crate) earlier: Option<EventRef>,
 }
 
 /// INVARIANT A-4: rule with version, clause with envelope version, events.
@@ -57,12 +75,19 @@ pub(crate) fn finding(verdict: Verdict, around: &Circumstances<'_>) -> Finding {
         envelope_digest: compiled.digest.clone(),
         pointer: verdict.pointer.clone(),
     });
-    let place = match around.reused {
-        None => verdict.pointer.clone(),
-        Some(content) => format!("{}~{content:016x}", verdict.pointer),
-    };
+    let mut place = verdict.pointer.clone();
+    if let Some(about) = &verdict.about {
+        place = format!("{place}#{about}");
+    }
+    if let Some(content) = around.reused {
+        place = format!("{place}~{content:016x}");
+    }
+    let this = reference(around.event);
+    // A verdict on an earlier event has the id that it would have had if that event had come last.
+    let of = around.earlier.as_ref().unwrap_or(&this);
+    let id = finding_id(&rule_id, verdict.rule.version, &event.tenant, (&of.source, &of.id), &place);
     Finding {
-        id: finding_id(&rule_id, verdict.rule.version, &event.tenant, (&event.source, &event.id), &place),
+        id,
         tenant: event.tenant.clone(),
         rule: RuleRef { id: rule_id, version: verdict.rule.version, maturity: verdict.rule.maturity },
         severity: verdict.severity,
@@ -76,13 +101,9 @@ pub(crate) fn finding(verdict: Verdict, around: &Circumstances<'_>) -> Finding {
         tool: around.tool.map(str::to_owned),
         tool_call_id: around.call.cloned(),
         credentials: around.credentials.clone(),
-        events: vec![EventRef {
-            source: event.source.clone(),
-            id: event.id.clone(),
-            shard: around.event.shard,
-            offset: around.event.offset,
-        }],
+        events: around.earlier.iter().cloned().chain([this]).collect(),
         baseline: None,
+        risk: None,
         controls: verdict.rule.controls.iter().map(|control| (*control).to_owned()).collect(),
         time: event.time,
     }

@@ -10,27 +10,39 @@
 //! ```
 
 mod analyzer;
+mod bounded;
 mod calls;
 mod check;
 mod compile;
+mod coverage;
 mod credentials;
+mod delegation;
 mod describe;
 mod effect;
+mod envelopes;
 mod flow;
+mod integrity;
+mod labels;
+mod lifecycle;
 mod options;
 mod origin;
 mod patterns;
 mod prepare;
+mod risk;
 pub mod rules;
 mod secrets;
 mod snapshot;
+pub mod standing;
 mod state;
+mod systems;
 mod target;
+mod tool_calls;
 
 pub use analyzer::Analyzer;
+pub use coverage::Coverage;
 pub use describe::{SOURCE, finding_event};
 pub use effect::{Reach, classify};
-pub use options::{FingerprintSecret, Options};
+pub use options::{FingerprintSecret, InvalidRegister, Options, Register};
 pub use origin::Origin;
 pub use prepare::{Prepared, Preparer};
 pub use snapshot::SnapshotError;

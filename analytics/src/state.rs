@@ -1,15 +1,22 @@
 //! What is remembered of a shard: its root tasks, their tasks, what they hold and have used. Bounded.
 
+use crate::bounded::Bounded;
 use crate::compile::Compiled;
+use crate::coverage::Coverage;
+use crate::credentials::{Held, Home};
+use crate::delegation::Grant;
 use crate::describe::Verdict;
+use crate::integrity::Known;
+use crate::lifecycle::{Copy, Life, Lives, Sessions};
 use crate::origin::Memory;
 use crate::patterns::Patterns;
 use crate::prepare::hash;
+use crate::risk::Risks;
 use crate::rules;
 use ambit_schemas::envelope::SignedEnvelope;
-use ambit_schemas::finding::{EventRef, Severity};
-use ambit_schemas::id::{AgentId, CredentialId, PrincipalId, TaskId};
-use ambit_schemas::{Event, Sequenced, Timestamp};
+use ambit_schemas::finding::Severity;
+use ambit_schemas::id::{AgentId, CredentialId, PrincipalId, TaskId, TenantId};
+use ambit_schemas::{Event, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -22,6 +29,13 @@ pub(crate) const TASKS_MAX: usize = 1_000;
 pub(crate) const PER_TASK_MAX: usize = 4_096;
 /// Words of results that are remembered per shard: 32 Mi words are 256 MiB. The root tasks that read first forget first.
 pub(crate) const SHARD_WORDS_MAX: usize = 32 << 20;
+/// How late an event may come and change nothing, in microseconds of event time: five minutes, the most by which
+/// senders that retry are usually behind.
+pub(crate) const LATE_US: i64 = 300_000_000;
+/// Credentials of which it is remembered where they are at home.
+const HOMES_MAX: usize = 65_536;
+/// Tasks that are over and whose bounds are kept for what comes late.
+const LINGERING_MAX: usize = 1_024;
 /// Latest events that are remembered to judge each once.
 pub(crate) const SEEN_MAX: usize = 65_536;
 
@@ -37,6 +51,14 @@ pub(crate) struct State {
     /// Root tasks that remember texts, in the order in which they began to, and how many words they remember in all.
     readers: VecDeque<TreeKey>,
     remembered: usize,
+    /// Where credentials are at home, by tenant and credential.
+    pub(crate) homes: Bounded<Home, HOMES_MAX>,
+    pub(crate) lives: Lives,
+    pub(crate) sessions: Sessions,
+    pub(crate) risks: Risks,
+    pub(crate) coverage: Coverage,
+    /// Tasks that are over and whose bounds are kept for what comes late, in the order in which they ended.
+    lingering: VecDeque<(TreeKey, TaskId)>,
 }
 
 /// The latest events, by 128 bits of a hash.
@@ -64,8 +86,11 @@ pub(crate) struct TreeKey(u128);
 
 impl TreeKey {
     pub(crate) fn of(event: &Event) -> Option<Self> {
-        let task = event.task.as_ref()?;
-        Some(Self(hash(&["tree", event.tenant.as_str(), task.root.as_str()])))
+        Some(Self::of_root(&event.tenant, &event.task.as_ref()?.root))
+    }
+
+    pub(crate) fn of_root(tenant: &TenantId, root: &TaskId) -> Self {
+        Self(hash(&["tree", tenant.as_str(), root.as_str()]))
     }
 }
 
@@ -75,6 +100,16 @@ pub(crate) struct Root {
     /// Boxed, as a node of the tree has room for eleven of them and most trees have one.
     pub(crate) tasks: BTreeMap<TaskId, Box<Task>>,
     pub(crate) credentials: BTreeMap<CredentialId, Held>,
+    /// Credentials whose place another has taken, the longest replaced first.
+    pub(crate) replaced: VecDeque<CredentialId>,
+    /// What was handed on, by the child task.
+    pub(crate) grants: BTreeMap<TaskId, Grant>,
+    /// What was told of its agents' lives within it.
+    pub(crate) lives: BTreeMap<AgentId, Life>,
+    /// Classes of data that its calls were given or returned.
+    pub(crate) classes: BTreeSet<String>,
+    /// Since when its root task is over.
+    pub(crate) closed: Option<Timestamp>,
     /// What its agents read and wrote.
     pub(crate) memory: Memory,
 }
@@ -83,7 +118,27 @@ pub(crate) struct Root {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) envelope: Option<InForce>,
-    pub(crate) closed: bool,
+    /// Since when it is over.
+    pub(crate) closed: Option<Timestamp>,
+    /// Since when its first envelope is in force; kept when it is over.
+    pub(crate) opened: Option<Timestamp>,
+    /// Its envelope says who may issue credentials for it.
+    pub(crate) names_issuers: bool,
+    /// The first action in a task that was handed on.
+    pub(crate) first_act: Option<Timestamp>,
+    /// The latest action that was judged.
+    pub(crate) last_act: Option<Timestamp>,
+    /// Since when its agent has another task.
+    pub(crate) left: Option<Timestamp>,
+    /// The session of its latest action.
+    pub(crate) session: Option<Box<str>>,
+    /// The running copies that act in it.
+    pub(crate) copies: Vec<Copy>,
+    /// The tools that were called, as they were at first.
+    pub(crate) tools: BTreeMap<String, Known>,
+    /// Systems that nobody named and that it reached all the same.
+    pub(crate) systems: BTreeSet<String>,
+    pub(crate) told: Told,
     pub(crate) calls: u32,
     pub(crate) calls_by_tool: BTreeMap<String, u32>,
     pub(crate) recent_calls: VecDeque<Timestamp>,
@@ -99,6 +154,27 @@ pub(crate) struct Task {
     pub(crate) approvals: Vec<Given>,
     /// Calls that broke a constraint and are not completed.
     pub(crate) attempts: Vec<Attempt>,
+}
+
+/// What was told of a task already: each is told once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told(u16);
+
+impl Told {
+    pub(crate) const OUTLIVES: u16 = 1;
+    pub(crate) const CHAIN: u16 = 1 << 1;
+    pub(crate) const DELEGATE: u16 = 1 << 2;
+    pub(crate) const ORPHAN: u16 = 1 << 3;
+    pub(crate) const CLONE: u16 = 1 << 4;
+    pub(crate) const LEFT: u16 = 1 << 5;
+    pub(crate) const UNREGISTERED: u16 = 1 << 6;
+
+    /// Whether it was not told before; from now on it was.
+    pub(crate) const fn first(&mut self, what: u16) -> bool {
+        let is_first = self.0 & what == 0;
+        self.0 |= what;
+        is_first
+    }
 }
 
 /// A broken constraint of a call that is not completed.
@@ -127,7 +203,7 @@ impl Attempt {
     /// The verdict when the call has had its effect.
     pub(crate) fn breach(self) -> Verdict {
         let Self { call: _, severity, pointer, reason, expected, observed } = self;
-        Verdict { rule: &rules::ARGUMENT, severity, pointer, reason, expected, observed }
+        Verdict { expected, observed, ..Verdict::new(&rules::ARGUMENT, severity, &pointer, reason) }
     }
 }
 
@@ -166,36 +242,6 @@ pub(crate) struct Given {
     pub(crate) approver: Option<PrincipalId>,
     pub(crate) at: Timestamp,
     pub(crate) until: Option<Timestamp>,
-}
-
-/// A credential, as far as anything was told of it.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Held {
-    /// The task that it was issued for.
-    pub(crate) task: Option<TaskId>,
-    /// The workload that it was issued to.
-    pub(crate) agent: Option<AgentId>,
-    /// Since when it is dead.
-    pub(crate) ended: Option<Timestamp>,
-    /// The latest use by each workload.
-    pub(crate) uses: BTreeMap<AgentId, Use>,
-}
-
-/// A use of a credential: when, and which event told it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Use {
-    pub(crate) at: Timestamp,
-    pub(crate) event: EventRef,
-    /// Whether it was told that the credential is another's.
-    pub(crate) foreign: bool,
-}
-
-impl Use {
-    pub(crate) fn of(event: &Sequenced<Event>, foreign: bool) -> Self {
-        let (source, id) = (event.item.source.clone(), event.item.id.clone());
-        let event_ref = EventRef { source, id, shard: event.shard, offset: event.offset };
-        Self { at: event.item.time, event: event_ref, foreign }
-    }
 }
 
 impl Seen {
@@ -244,11 +290,37 @@ impl State {
         self.roots.entry(id).or_default()
     }
 
-    /// Notes that a root task is over: it may be forgotten before those that are not, and what its agents read is
-    /// forgotten now.
-    pub(crate) fn note_closed(&mut self, id: TreeKey) {
-        self.closed.push_back(id);
-        self.remember(id, Memory::forget);
+    /// Notes that a task is over. Its bounds are kept for what comes late; those of tasks that ended long before go. A
+    /// root task that is over may be forgotten before those that are not.
+    pub(crate) fn note_closed(&mut self, tree: TreeKey, id: &TaskId, is_root: bool) {
+        if is_root {
+            self.closed.push_back(tree);
+        }
+        self.lingering.push_back((tree, id.clone()));
+        let now = self.root(tree).tasks.get(id).and_then(|task| task.closed);
+        while let Some((tree, id)) = self.lingering.front().cloned() {
+            let ended =
+                self.roots.get(&tree).and_then(|root| root.tasks.get(&id)).and_then(|task| task.closed);
+            let is_long_ago = ended.zip(now).is_none_or(|(ended, now)| now.micros_since(ended) > LATE_US);
+            if !is_long_ago && self.lingering.len() <= LINGERING_MAX {
+                return;
+            }
+            self.lingering.pop_front();
+            self.let_go(tree, &id);
+        }
+    }
+
+    /// What is left of a task that is over for good: when it ran. What its agents read goes with the root task.
+    fn let_go(&mut self, tree: TreeKey, id: &TaskId) {
+        let Some(root) = self.roots.get_mut(&tree) else { return };
+        let over = root.closed.is_some();
+        if let Some(task) = root.tasks.get_mut(id) {
+            let Task { closed, opened, names_issuers, told, first_act, .. } = std::mem::take(&mut **task);
+            **task = Task { closed, opened, names_issuers, first_act, told, ..Task::default() };
+        }
+        if over && root.memory.len() > 0 {
+            self.remember(tree, Memory::forget);
+        }
     }
 
     /// Lets a root task take in a text, within the shard's bound.
@@ -302,14 +374,20 @@ impl State {
 }
 
 impl Root {
+    /// The compiled envelope of a task that is not over.
+    pub(crate) fn compiled(&self, task: &TaskId) -> Option<Arc<Compiled>> {
+        let task = self.tasks.get(task).filter(|task| task.closed.is_none())?;
+        task.envelope.as_ref()?.compiled.clone()
+    }
+
     /// The task, made if it is new; `None` when the tree has too many.
     pub(crate) fn task(&mut self, id: &TaskId) -> Option<&mut Task> {
         task_among(&mut self.tasks, id)
     }
 
     /// Credentials that a task holds at this moment.
-    pub(crate) fn held_by(&self, task: &TaskId) -> Vec<CredentialId> {
-        let of_task = |held: &Held| held.ended.is_none() && held.task.as_ref() == Some(task);
+    pub(crate) fn held_by(&self, task: &TaskId, at: Timestamp) -> Vec<CredentialId> {
+        let of_task = |held: &Held| held.task.as_ref() == Some(task) && held.is_live(at);
         self.credentials.iter().filter(|(_, held)| of_task(held)).map(|(id, _)| id.clone()).take(64).collect()
     }
 }

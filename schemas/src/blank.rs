@@ -13,6 +13,7 @@ impl ToolCall {
             activity: None,
             arguments: None,
             description_sha256: None,
+            data_classes: Vec::new(),
             result: None,
             result_digest: None,
             result_bytes: None,

@@ -141,6 +141,9 @@ pub struct ToolGrant {
     /// How often it may be called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_calls: Option<u32>,
+    /// SHA-256 of the description that the approver saw, hexadecimal: a tool that describes itself otherwise is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description_sha256: Option<String>,
 }
 
 /// One constraint on an argument.
@@ -223,6 +226,9 @@ pub struct Budgets {
     /// Seconds from approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_duration_seconds: Option<u64>,
+    /// Credentials of the task that are alive at the same moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_live_credentials: Option<u32>,
     /// Sums of a numeric argument over all calls of a tool: `{"send_money": {"pointer": "/amount", "max": 100.0}}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sums: BTreeMap<String, SumBound>,

@@ -243,6 +243,9 @@ pub struct ToolCall {
     /// SHA-256 of the tool's description as the agent saw it, hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description_sha256: Option<String>,
+    /// Classes of the data that the call was given or returned, as the producer labels them: `personal`, `card`, `health`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_classes: Vec<String>,
     /// What the tool returned, bounded and redacted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,

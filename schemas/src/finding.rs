@@ -98,6 +98,33 @@ pub struct BaselineRef {
     pub version: u32,
 }
 
+/// How much all findings so far say about a task and its agent together: from 0 (nothing) to 100.
+///
+/// Each rule counts once, at its worst. Its weight follows from severity and maturity; `n` weights combine as
+/// independent reasons do: `100 * (1 - (1 - w1/100) ... (1 - wn/100))`, rounded. A function of the findings before this
+/// one and this one (INVARIANT A-1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Risk {
+    /// Of the task.
+    pub task: u8,
+    /// Of the agent, over its tasks in this shard; absent when the agent is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<u8>,
+    /// What the task's score is made of, the heaviest first.
+    pub factors: Vec<RiskFactor>,
+}
+
+/// One rule's part in a risk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RiskFactor {
+    /// The rule.
+    pub rule: RuleId,
+    /// Its worst severity so far.
+    pub severity: Severity,
+    /// Its weight, from 0 to 100.
+    pub weight: u8,
+}
+
 /// A verdict or detector result worth telling someone. A pure function of the shard's events up to the last one it
 /// names: it carries no time but theirs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -144,6 +171,9 @@ pub struct Finding {
     /// The baseline, for statistical rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<BaselineRef>,
+    /// What all findings so far add up to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
     /// Controls for which it is evidence, such as `ASI02`, `CC7.2`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub controls: Vec<String>,

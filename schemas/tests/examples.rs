@@ -8,7 +8,9 @@ use ambit_schemas::event::{
     AgentRef, Approval, Body, Credential, Decision, Delegation, Effect, EnvelopeClosed, Event, Lifecycle,
     Notice, SourceRecord, TaskRef, ToolCall, TraceRef, Triage,
 };
-use ambit_schemas::finding::{ClauseRef, EventRef, Finding, Maturity, RuleRef, Severity, finding_id};
+use ambit_schemas::finding::{
+    ClauseRef, EventRef, Finding, Maturity, Risk, RiskFactor, RuleRef, Severity, finding_id,
+};
 use ambit_schemas::redact::Redaction;
 use ambit_schemas::response::{
     Acknowledgement, Action, Attempt, DeadLettered, Decided, HeldBack, PolicyRef, Revocation, Target,
@@ -55,6 +57,7 @@ pub fn envelope() -> Envelope {
                 },
             ],
             max_calls: Some(1),
+            description_sha256: Some("ab".repeat(32)),
         }],
         unlisted_effects: vec![Effect::Read],
         effects: Some(vec![Effect::Read, Effect::Create]),
@@ -72,6 +75,7 @@ pub fn envelope() -> Envelope {
             max_bytes_out: Some(65_536),
             max_cost_micros: Some(500_000),
             max_duration_seconds: Some(3_600),
+            max_live_credentials: Some(2),
             sums: [("send_money".to_owned(), SumBound { pointer: "/amount".into(), max: 120.0 })].into(),
         },
         window: Window { not_before: Some(at(0)), not_after: Some(at(7_200)) },
@@ -98,6 +102,7 @@ fn call() -> Box<ToolCall> {
             to_raw_value(&json!({"recipient": "DE89370400440532013000", "amount": 98.7})).unwrap(),
         ),
         description_sha256: Some("ab".repeat(32)),
+        data_classes: vec!["card".into()],
         result: Some("{\"message\":\"sent\"}".into()),
         result_digest: Some("cd".repeat(32)),
         result_bytes: Some(18),
@@ -194,6 +199,11 @@ fn finding() -> Box<Finding> {
         credentials: vec![id("jti-19")],
         events: vec![EventRef { source, id: event, shard: Shard::new(Topic::Events, 1), offset: 41 }],
         baseline: None,
+        risk: Some(Risk {
+            task: 70,
+            agent: Some(70),
+            factors: vec![RiskFactor { rule: id("E-DEST"), severity: Severity::High, weight: 70 }],
+        }),
         controls: vec!["ASI02".into()],
         time: at(3),
     })

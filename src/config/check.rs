@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::keys;
 use crate::roles::up::rule_ids;
+use ambit_analytics::Register;
 use anyhow::{Context, bail};
 
 /// Checks values, and the files that they name.
@@ -45,6 +46,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     let first = ambit_schemas::Shard::new(ambit_schemas::Topic::Events, 0);
     ambit_ingest::origin(&config.ledger.log_name, first).context("`ledger.log_name` cannot be used")?;
     config.ledger.check(&config.data_dir)?;
+    Register::new(&config.analyzer.agents).context("`analyzer.agents`")?;
     for path in &config.analyzer.approver_keys {
         keys::public_key(path).context("`analyzer.approver_keys`")?;
     }

@@ -94,11 +94,19 @@ pub struct Analyzer {
     pub require_signature: bool,
     /// Seconds between snapshots of each shard's state.
     pub snapshot_every_seconds: u64,
+    /// The agents that there should be: ids, and globs in which `*` does not cross `/` and `**` does. Empty: there is no
+    /// register, and nobody is unregistered.
+    pub agents: Vec<String>,
 }
 
 impl Default for Analyzer {
     fn default() -> Self {
-        Self { approver_keys: Vec::new(), require_signature: true, snapshot_every_seconds: 10 }
+        Self {
+            approver_keys: Vec::new(),
+            require_signature: true,
+            snapshot_every_seconds: 10,
+            agents: Vec::new(),
+        }
     }
 }
 

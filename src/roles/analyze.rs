@@ -11,12 +11,12 @@ mod recover;
 use self::intake::Intake;
 use self::recover::Alarms;
 use crate::roles::snapshots::{SnapshotWriter, Snapshots, settle};
-use ambit_analytics::{Analyzer, Options, Prepared, finding_event};
+use ambit_analytics::{Analyzer, Coverage, Options, Prepared, finding_event};
 use ambit_bus::{Pending, Producer, Profile, ShardConsumer, ShardOwner, StartAt};
 use ambit_schemas::{Record, Shard, Timestamp, Topic, encode};
 use ambit_store::Store;
 use anyhow::Context;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -45,8 +45,27 @@ pub struct Counters {
     pub snapshots: AtomicU64,
     /// Events that were not judged, because neither Kafka nor the store has them.
     pub unjudged: AtomicU64,
+    /// What each shard's state has judged and passed over, as of the last batch.
+    pub coverage: Mutex<BTreeMap<Shard, Coverage>>,
     /// What people should know.
     pub alarms: Alarms,
+}
+
+impl Counters {
+    fn cover(&self, states: &HashMap<Shard, Analyzer>) {
+        let mut coverage = self.coverage.lock().unwrap_or_else(PoisonError::into_inner);
+        coverage.extend(states.iter().map(|(shard, state)| (*shard, state.coverage())));
+    }
+
+    /// What was judged and what was not, over all shards that this process had.
+    pub fn covered(&self) -> BTreeMap<&'static str, u64> {
+        let coverage = self.coverage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sums = BTreeMap::new();
+        for (what, count) in coverage.values().flat_map(Coverage::parts) {
+            *sums.entry(what).or_default() += count;
+        }
+        sums
+    }
 }
 
 /// What the loop needs. A cheap clone.
@@ -138,6 +157,7 @@ impl Analyze {
                 }
                 owner.analyze.judge(record, prepared.as_ref(), &mut work)?;
             }
+            owner.analyze.counters.cover(&work.states);
             if work.pending.len() > PENDING_MAX {
                 settle(runtime, std::mem::take(&mut work.pending))?;
             }

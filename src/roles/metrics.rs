@@ -9,6 +9,10 @@ use std::sync::atomic::Ordering;
 
 /// What each family of metrics counts; without its prefix `ambit_`.
 const HELP: &[(&str, &str)] = &[
+    (
+        "analyzer_coverage_total",
+        "What each shard's state has judged since it began, and what it passed over, by reason.",
+    ),
     ("analyzer_events_total", "Events that were judged."),
     ("analyzer_findings_total", "Findings that were given."),
     ("analyzer_skipped_total", "Records that are no events, so were not judged."),
@@ -94,6 +98,9 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
     all.extend(named.map(|(name, value)| (name.to_owned(), value)));
     for (reason, count) in handles.ingest.dead_letters() {
         all.push((format!("ambit_ingest_dead_letters_total{{reason=\"{reason}\"}}"), count));
+    }
+    for (what, count) in handles.analyze.covered() {
+        all.push((format!("ambit_analyzer_coverage_total{{what=\"{what}\"}}"), count));
     }
     for (shard, next) in handles.ingest.positions() {
         all.push((format!("ambit_ingest_next_offset{{shard=\"{shard}\"}}"), next));

@@ -5,7 +5,7 @@ use crate::keys;
 use crate::roles::analyze::{Analyze, Counters};
 use crate::roles::snapshots::Snapshots;
 use crate::simulate::now;
-use ambit_analytics::FingerprintSecret;
+use ambit_analytics::{FingerprintSecret, Register};
 use ambit_bus::{Linger, Producer};
 use ambit_ingest::Ledgers;
 use ambit_ingest::outside::Outside;
@@ -121,11 +121,14 @@ impl Parts<'_> {
 
     /// The analyzer's options.
     pub fn analyzer_options(&self) -> anyhow::Result<ambit_analytics::Options> {
+        let agents = &self.config.analyzer.agents;
+        let register = (!agents.is_empty()).then(|| Register::new(agents)).transpose();
         let secret = keys::token(&self.config.keys_dir().join("redaction.key"))?;
         Ok(ambit_analytics::Options {
             approver_keys: self.approver_keys()?,
             require_signature: self.config.analyzer.require_signature,
             fingerprint_secret: Some(FingerprintSecret::new(secret.as_bytes())),
+            register: register.context("`analyzer.agents`")?,
             ..ambit_analytics::Options::default()
         })
     }

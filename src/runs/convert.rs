@@ -186,6 +186,7 @@ fn envelope(
         server: None,
         arguments: constraints.get(&name).cloned().unwrap_or_default(),
         max_calls: None,
+        description_sha256: None,
         name,
     });
     let principal = dataset.principal.as_ref();

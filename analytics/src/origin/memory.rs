@@ -1,6 +1,7 @@
 //! What the agents of one root task were seen to read and write, as hashed words. Bounded; part of the snapshot.
 
 use super::Origin;
+use super::decoded::decoded;
 use super::purpose::Purpose;
 use super::reader::{Sink, read};
 use super::words::{Join, Word, hash_of, joined, words_of};
@@ -96,6 +97,16 @@ impl Memory {
         }
     }
 
+    /// Whether something was returned that was not seen, or is forgotten.
+    pub(crate) const fn is_partial(&self) -> bool {
+        self.unseen
+    }
+
+    /// Whether anything was seen at all.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.words.is_empty() && self.fingerprints.is_empty() && !self.unseen
+    }
+
     /// Whether there are fingerprints to compare with.
     pub(crate) fn has_fingerprints(&self) -> bool {
         !self.fingerprints.is_empty()
@@ -126,6 +137,12 @@ impl Memory {
         self.texts = self.texts.wrapping_add(1);
         let mut taking = Taking { memory: self, text: number, source };
         let whole = read(text, &mut taking);
+        if source == Source::Anybody {
+            for hidden in decoded(text) {
+                // A message of its own: whoever wrote the text around it need not have written this.
+                read(&hidden, &mut taking);
+            }
+        }
         if !whole && source != Source::Agent {
             self.unseen = true;
         }

@@ -7,6 +7,7 @@
 //! Texts are kept for a whole delegation tree, so that a value is recognised in the hands of another agent, or when it
 //! comes back from a file, note or mail into which an agent of the tree wrote it.
 
+mod decoded;
 mod memory;
 mod purpose;
 mod reader;

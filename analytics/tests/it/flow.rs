@@ -19,18 +19,18 @@ const SECRET: &[u8] = b"scenarios";
 
 /// A scenario.
 #[derive(Debug, Deserialize)]
-struct Scenario {
+pub struct Scenario {
     name: String,
     purpose: String,
     #[serde(default)]
     tools: Vec<Value>,
     destinations: Option<Vec<String>>,
-    steps: Vec<Step>,
+    pub steps: Vec<Step>,
 }
 
 /// A call, with the findings that it must give: `F-STEER high`.
 #[derive(Debug, Deserialize)]
-struct Step {
+pub struct Step {
     /// Which agent of the tree calls: 0 is the root task's.
     #[serde(default)]
     agent: u8,
@@ -110,7 +110,7 @@ impl Scenario {
     }
 
     /// The events; for those of a step, its number.
-    fn events(&self) -> Vec<(Option<usize>, Event)> {
+    pub fn events(&self) -> Vec<(Option<usize>, Event)> {
         let mut events = Vec::new();
         for agent in 0..=self.steps.iter().map(|step| step.agent).max().unwrap_or_default() {
             let body = Body::EnvelopeApproved(Box::new(self.envelope(agent)));
@@ -141,6 +141,7 @@ impl Step {
             activity: None,
             arguments: Some(arguments),
             description_sha256: None,
+            data_classes: Vec::new(),
             result: None,
             result_digest: None,
             result_bytes: None,
@@ -179,12 +180,12 @@ fn scenarios() -> Vec<Scenario> {
     paths.into_iter().flat_map(read).collect()
 }
 
-fn observe(analyzer: &mut Analyzer, item: Event) -> Vec<Finding> {
+pub fn observe(analyzer: &mut Analyzer, item: Event) -> Vec<Finding> {
     let (shard, offset) = (analyzer.shard(), analyzer.next_offset());
     analyzer.observe(&Sequenced { shard, offset, item })
 }
 
-fn fresh() -> Analyzer {
+pub fn fresh() -> Analyzer {
     Analyzer::new(Shard::new(Topic::Events, 0), options())
 }
 
@@ -278,6 +279,12 @@ fn memory_is_bounded_and_what_is_forgotten_is_unknown() {
     observe(&mut analyzer, last.1);
     let (_, closing) = scenario.events().pop().unwrap();
     observe(&mut analyzer, closing);
+    // What comes late is still judged by it, until tasks end that are far later.
+    let (_, mut later) = scenario.events().pop().unwrap();
+    later.task = Some(TaskRef { id: id("later"), root: id("later"), parent: None });
+    later.time = later.time.plus_micros(600_000_000);
+    later.id = id("later");
+    observe(&mut analyzer, later);
     assert!(
         analyzer.snapshot().len() < 4 << 10,
         "a closed tree remembers {} bytes",

@@ -165,3 +165,81 @@ fn another_tenant_with_the_same_names_changes_nothing() {
         assert_eq!(bytes(&told), expected, "{}", case.name);
     }
 }
+
+/// All orders of a few things.
+fn orders<T: Clone>(things: &[T]) -> Vec<Vec<T>> {
+    let Some((first, rest)) = things.split_first() else { return vec![Vec::new()] };
+    let put = |order: Vec<T>| {
+        (0..=order.len()).map(move |at| {
+            let mut order = order.clone();
+            order.insert(at, first.clone());
+            order
+        })
+    };
+    orders(rest).into_iter().flat_map(put).collect()
+}
+
+/// What is told of some events in that order: rule and the event that it is about.
+fn told_in_order(events: &[Event]) -> BTreeSet<String> {
+    let told = judge(&mut Analyzer::new(SHARD, options()), events);
+    told.iter().map(|told| format!("{} {}", told.rule.id, told.events[0].id.as_str())).collect()
+}
+
+fn case_of(events: &serde_json::Value) -> Vec<Event> {
+    let case = json!({"name": "any order", "told": [], "envelope": {"delegation":
+        {"max_depth": 1, "delegates": ["spiffe://acme.example/agent/mail*"]}}, "events": events});
+    serde_json::from_value::<Case>(case).unwrap().events("task-1")
+}
+
+/// Issue with an expiry, uses by its owner, a stranger and another task, and the revocation, in all 120 orders.
+#[test]
+fn a_credentials_life_is_judged_the_same_in_every_order() {
+    let credential = json!({"uid": "jti-1", "credential_type": "oauth_access_token"});
+    let mut issue = credential.clone();
+    issue["expires_at"] = json!("2026-11-24T09:00:10Z");
+    let child = json!({"id": "@task.1", "root_id": "@task", "parent_id": "@task"});
+    let events = case_of(&json!([
+        {"event_id": "issued", "type": "credential.issued", "at": 1, "credential": issue},
+        {"event_id": "used", "type": "credential.used", "at": 120, "credential": credential},
+        {"event_id": "by another", "type": "credential.used", "at": 5, "credential": credential,
+            "ai_agent": {"uid": "spiffe://evil.example/agent/x"}},
+        {"event_id": "in another task", "type": "credential.used", "at": 4, "credential": credential, "task": child},
+        {"event_id": "revoked", "type": "credential.revoked", "at": 60, "credential": credential},
+    ]));
+    let (opening, rest) = events.split_first().unwrap();
+    let in_order = |rest: &Vec<Event>| {
+        let events: Vec<Event> = std::iter::once(opening).chain(rest).cloned().collect();
+        let told = told_in_order(&events);
+        // Which of two uses without an issue came second depends on who spoke first: with the issue told it does not.
+        told.into_iter().filter(|told| !told.starts_with("C-REUSE")).collect::<BTreeSet<_>>()
+    };
+    let all: BTreeSet<_> = orders(rest).iter().map(in_order).collect();
+    assert_eq!(all.len(), 1, "{all:#?}");
+    assert_eq!(all.first().unwrap().len(), 3, "{all:#?}");
+}
+
+/// Calls from before the end of a task and of its parent, delegation and child, in all orders in which they may come.
+#[test]
+fn what_comes_late_is_judged_as_if_it_had_come_in_time() {
+    let mailer = json!({"uid": "spiffe://acme.example/agent/mailer"});
+    let child = json!({"id": "@task.1", "root_id": "@task", "parent_id": "@task"});
+    let envelope = json!({"task_id": "@task.1", "agent_uid": "spiffe://acme.example/agent/mailer"});
+    let events = case_of(&json!([
+        {"event_id": "child", "type": "task.envelope.approved", "at": 1, "task": child, "ai_agent": mailer, "envelope": envelope},
+        {"event_id": "granted", "type": "delegation.granted", "at": 1, "delegation": {"depth": 1, "child_task_id": "@task.1",
+            "delegator": "spiffe://acme.example/agent/support", "delegatee": "spiffe://acme.example/agent/mailer"}},
+        {"event_id": "fine", "at": 5, "tool_call": {"name": "send_email"}},
+        {"event_id": "not granted", "at": 6, "tool_call": {"name": "create_api_key"}},
+        {"event_id": "by the child", "at": 7, "task": child, "ai_agent": mailer, "tool_call": {"name": "send_money"}},
+        {"event_id": "closed", "type": "task.envelope.closed", "at": 10},
+    ]));
+    // The envelopes stand, and the delegation comes before the parent's end is told; all else comes as it likes.
+    let (standing, rest) = events.split_at(3);
+    let mut all = BTreeSet::new();
+    for order in orders(rest) {
+        let events: Vec<Event> = standing.iter().cloned().chain(order).collect();
+        all.insert(told_in_order(&events));
+    }
+    let expected = ["E-TOOL task-1-by the child", "E-TOOL task-1-not granted"].map(str::to_owned);
+    assert_eq!(all, BTreeSet::from([BTreeSet::from(expected)]));
+}

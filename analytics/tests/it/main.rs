@@ -10,7 +10,9 @@
     reason = "tests fail by panicking"
 )]
 
+mod adaptive;
 mod flow;
 mod fold;
+mod oracle;
 mod rules;
 mod scenario;

@@ -1,6 +1,6 @@
 //! Scenarios: an envelope, events as they stand on the wire, and the rules that must speak. One file per rule.
 
-use ambit_analytics::{Analyzer, Options};
+use ambit_analytics::{Analyzer, Options, Register};
 use ambit_schemas::envelope::{Envelope, SignedEnvelope};
 use ambit_schemas::finding::{Finding, Severity};
 use ambit_schemas::{Event, Record, Sequenced, Shard, Timestamp, Topic, decode};
@@ -12,8 +12,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub const SHARD: Shard = Shard::new(Topic::Events, 3);
+/// The task under which a scenario is usually played.
+pub const USUAL_TASK: &str = "task-1";
 /// The first second of every scenario: 2026-11-24T09:00:00Z.
-const START_US: i64 = 1_795_510_800_000_000;
+pub const START_US: i64 = 1_795_510_800_000_000;
 
 /// One file: a rule, cases in which it speaks, cases in which it must not.
 #[derive(Debug, Deserialize)]
@@ -23,7 +25,7 @@ pub struct File {
     pub case: Vec<Case>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     pub name: String,
@@ -38,6 +40,8 @@ pub struct Case {
     /// What differs from the usual envelope.
     #[serde(default)]
     pub envelope: toml::Table,
+    /// The register of agents, where there is one.
+    pub register: Option<Vec<String>>,
     /// Whether there is an envelope before the events.
     #[serde(default = "yes")]
     pub enveloped: bool,
@@ -68,6 +72,14 @@ pub fn options() -> Arc<Options> {
     Arc::new(Options { approver_keys: vec![approver().verifying_key()], ..Options::default() })
 }
 
+fn to_json(table: &toml::Table) -> Value {
+    serde_json::to_value(table).unwrap()
+}
+
+fn from_json(value: &Value) -> toml::Table {
+    toml::Table::try_from(value).unwrap()
+}
+
 /// Puts `over` over `base`: objects are merged, everything else is replaced.
 fn merge(base: &mut Value, over: Value) {
     match (base, over) {
@@ -87,7 +99,7 @@ fn envelope(differs: &toml::Table, task: &str, agent: &str) -> Value {
         "tools": [{"name": "read_ticket"}, {"name": "send_email"}],
         "unlisted_effects": ["read"]
     });
-    merge(&mut usual, serde_json::to_value(differs).unwrap());
+    merge(&mut usual, to_json(differs));
     usual
 }
 
@@ -105,20 +117,36 @@ fn signed(document: &Value, by: &str) -> String {
 }
 
 impl Case {
-    /// The events of the case under a task of its own.
+    /// What judgement depends on in this case.
+    pub fn options(&self) -> Arc<Options> {
+        let register = self.register.as_ref().map(|agents| Register::new(agents).unwrap());
+        Arc::new(Options { register, ..Options::clone(&options()) })
+    }
+
+    /// The events of the case under a task of its own. Under another task than the usual one, agents, credentials and
+    /// sessions are others too: what happens to one of them concerns all its tasks.
     pub fn events(&self, task: &str) -> Vec<Event> {
-        let agent = "spiffe://acme.example/agent/support";
+        let own = if task == USUAL_TASK { String::new() } else { format!("{task}-") };
+        let agent = format!("spiffe://acme.example/agent/{own}support");
+        let renamed = |value: Value| -> Value {
+            let text = value.to_string().replace("@task", task).replace("/agent/", &format!("/agent/{own}"));
+            let text = text
+                .replace("\"jti-", &format!("\"{own}jti-"))
+                .replace("\"session-", &format!("\"{own}session-"));
+            serde_json::from_str(&text).unwrap()
+        };
+        let case = Self { envelope: from_json(&renamed(to_json(&self.envelope))), ..self.clone() };
         let approval = Map::from_iter([
             ("type".to_owned(), json!("task.envelope.approved")),
             ("at".to_owned(), json!(-1)),
         ]);
         let opening = self.enveloped.then_some(Value::Object(approval));
-        let listed = self.events.iter().map(|event| serde_json::to_value(event).unwrap());
+        let listed = self.events.iter().map(|event| renamed(to_json(event)));
         opening
             .into_iter()
             .chain(listed)
             .enumerate()
-            .map(|(index, event)| self.event(index, event, task, agent))
+            .map(|(index, event)| case.event(index, event, task, &agent))
             .collect()
     }
 
