@@ -1,12 +1,13 @@
 //! The service: reads findings, decides, delivers, tells.
 
-use crate::client::Receiver;
 use crate::deliver::{Clock, Deliverer, SharedOutbox, with};
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::options::Options;
 use crate::outbox::{DeliveryState, Incoming, Outbox};
 use crate::policy::{BUILT_IN, Policy};
+use crate::receiver::Receiver;
+use crate::receiver::set_poll::{Open, Polls};
 use ambit_bus::{KafkaOptions, Producer, Profile, ShardConsumer, ShardOwner, StartAt};
 use ambit_schemas::id::{DeliveryId, ReceiverId};
 use ambit_schemas::{Body, Record, Shard, Topic, decode};
@@ -46,6 +47,8 @@ pub struct Service {
     pub handle: Handle,
     /// The machine's clock.
     pub clock: Clock,
+    /// What answers receivers that ask.
+    pub polls: Polls,
 }
 
 impl std::fmt::Debug for Service {
@@ -103,7 +106,7 @@ impl Service {
                     why: "the name is given twice".into(),
                 });
             }
-            receivers.push(Receiver::new(receiver)?);
+            receivers.push(Receiver::new(receiver, options)?);
         }
         Ok(receivers)
     }
@@ -122,10 +125,12 @@ impl Service {
 
     /// Works until `shutdown`. On a failure, whoever calls starts it again: it goes on from the outbox.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let (receivers, policy) = (Self::receivers(&self.options)?, Self::policy(&self.options)?);
+        let (mut receivers, policy) = (Self::receivers(&self.options)?, Self::policy(&self.options)?);
         let outbox: SharedOutbox = Arc::new(Mutex::new(Outbox::open(&self.outbox)?));
         let (wake, tell, stop) = (Arc::new(Notify::new()), Arc::new(Notify::new()), shutdown.child_token());
         let mut parts: JoinSet<Result<(), Error>> = JoinSet::new();
+        self.polls.open(Open::new(&receivers, &outbox, &self.handle, &tell, &self.clock));
+        receivers.retain(|receiver| receiver.polled().is_none());
         let deliverer = Deliverer {
             outbox: Arc::clone(&outbox),
             receivers,
@@ -156,6 +161,7 @@ impl Service {
             let ended = ended.unwrap_or(Err(Error::Ended("a part of enforcement panicked")));
             result = result.and(ended);
         }
+        self.polls.open(None);
         if let Err(error) = &result {
             self.handle.trouble(Some(error.to_string()));
         }
