@@ -153,6 +153,12 @@ async fn read(response: Response) -> Option<Vec<u8>> {
     Some(body)
 }
 
+/// What TLS has against a certificate comes as an I/O error of this kind, inside of others.
+fn is_tls(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<std::io::Error>());
+    error.kind() == std::io::ErrorKind::InvalidData || inner.is_some_and(is_tls)
+}
+
 /// What went wrong, from a closed list; nothing of the receiver's answer goes into events.
 fn class_of(error: &reqwest::Error) -> &'static str {
     let mut tls = false;
@@ -161,9 +167,7 @@ fn class_of(error: &reqwest::Error) -> &'static str {
         if next.is::<Refused>() {
             return "refused_address";
         }
-        // What TLS has against a certificate comes as an I/O error of this kind.
-        let kind = next.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        tls |= kind == Some(std::io::ErrorKind::InvalidData);
+        tls |= next.downcast_ref().is_some_and(is_tls);
         cause = next.source();
     }
     if error.is_timeout() {
