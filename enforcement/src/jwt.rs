@@ -84,11 +84,10 @@ impl JwtKey {
 
     /// The public key as a JWK.
     pub(crate) fn jwk(&self) -> Value {
-        let mut jwk = json!({"alg": self.algorithm(), "kid": self.id, "use": "sig"});
-        for (name, value) in &self.public {
-            jwk[*name] = Value::String(value.clone());
-        }
-        jwk
+        let about = [("alg", self.algorithm()), ("kid", self.id.as_str()), ("use", "sig")];
+        let public = self.public.iter().map(|(name, value)| (*name, value.as_str()));
+        let members = about.into_iter().chain(public);
+        Value::Object(members.map(|(name, value)| (name.to_owned(), value.into())).collect())
     }
 
     /// A signed token in compact form.
@@ -133,6 +132,7 @@ fn rsa_public(der: &[u8]) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ed25519_dalek::pkcs8::EncodePrivateKey;
 
     /// RFC 8037, A.1 to A.4: key, thumbprint, and signature over the RFC's text.
     const RFC8037: &str = "-----BEGIN PRIVATE KEY-----\n\
@@ -143,7 +143,6 @@ mod tests {
     fn a_key_has_the_thumbprint_that_the_standard_gives_it() {
         let seed = BASE64URL.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
         let key = SigningKey::from_bytes(seed.first_chunk().unwrap());
-        use ed25519_dalek::pkcs8::EncodePrivateKey;
         let pem = key.to_pkcs8_pem(ed25519_dalek::pkcs8::spki::der::pem::LineEnding::LF).unwrap();
         let key = JwtKey::parse(&pem).unwrap();
         assert_eq!(key.id, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");

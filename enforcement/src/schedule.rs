@@ -86,10 +86,10 @@ pub fn next(outcome: &Outcome, number: u32, jitter: f64) -> Next {
     let retry_after = match outcome {
         Outcome::Status { status: 200..=299, .. } | Outcome::Done { .. } => return Next::Acknowledged,
         Outcome::Refused { class, .. } => return Next::DeadLetter(class),
-        Outcome::Later { retry_after, .. } => *retry_after,
         Outcome::Status { status: 410, .. } => return Next::DeadLetter("gone"),
         Outcome::Status { status: 300..=399, .. } => return Next::DeadLetter("redirect"),
-        Outcome::Status { status: 408 | 425 | 429 | 500..=599, retry_after } => *retry_after,
+        Outcome::Status { status: 408 | 425 | 429 | 500..=599, retry_after }
+        | Outcome::Later { retry_after, .. } => *retry_after,
         Outcome::Status { .. } => return Next::DeadLetter("refused"),
         Outcome::Failed("refused_address") => return Next::DeadLetter("refused_address"),
         Outcome::Failed(_) => None,

@@ -10,6 +10,7 @@ use crate::receiver::Receiver;
 use crate::receiver::set_poll::{Open, Polls};
 use ambit_bus::{KafkaOptions, Producer, Profile, ShardConsumer, ShardOwner, StartAt};
 use ambit_schemas::id::{DeliveryId, ReceiverId};
+use ambit_schemas::response::Action;
 use ambit_schemas::{Body, Record, Shard, Topic, decode};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -113,14 +114,17 @@ impl Service {
 
     fn policy(options: &Options) -> Result<Policy, Error> {
         let known: Vec<ReceiverId> = options.receivers.iter().map(|receiver| receiver.id.clone()).collect();
-        match &options.policy_file {
+        let only_revoke = options.receivers.iter().filter(|receiver| !receiver.kind.takes(Action::Notify));
+        let only_revoke = only_revoke.map(|receiver| receiver.id.clone()).collect();
+        let policy = match &options.policy_file {
             None => Policy::parse(BUILT_IN, &known),
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|cause| Error::PolicyUnreadable { path: path.clone(), cause })?;
                 Policy::parse(&text, &known).map_err(|error| in_file(options, error))
             }
-        }
+        };
+        policy.map(|policy| policy.with_only_revoke(only_revoke))
     }
 
     /// Works until `shutdown`. On a failure, whoever calls starts it again: it goes on from the outbox.

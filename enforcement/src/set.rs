@@ -50,6 +50,9 @@ pub enum CredentialEvent {
     CredentialCompromise,
 }
 
+/// The claims of an event.
+type Said = Map<String, Value>;
+
 /// A token before it is signed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Set {
@@ -60,7 +63,7 @@ pub(crate) struct Set {
 
 /// The tokens of a delivery, at least one. `issued_at` is seconds since 1970.
 pub(crate) fn sets(options: &SetOptions, transmitter: &Transmitter, due: &Due, issued_at: i64) -> Vec<Set> {
-    let events: Vec<(String, Value, Value)> = match due.action {
+    let events: Vec<(String, Value, Said)> = match due.action {
         Action::RevokeTask | Action::RevokeTree => {
             vec![(format!("{CAEP}session-revoked"), subject(due, true), common(&due.finding))]
         }
@@ -91,30 +94,33 @@ pub(crate) fn sets(options: &SetOptions, transmitter: &Transmitter, due: &Due, i
 }
 
 /// The claims that all events have.
-fn common(finding: &Finding) -> Value {
+fn common(finding: &Finding) -> Said {
     // The rule's title and ids only: what the agent did may hold what must not leave.
-    json!({
-        "event_timestamp": finding.time.micros().div_euclid(1_000_000),
-        "initiating_entity": "policy",
-        "reason_admin": {"en": format!("{} ({}, {})", finding.title, finding.rule.id, finding.id)},
-    })
+    let reason = format!("{} ({}, {})", finding.title, finding.rule.id, finding.id);
+    Said::from_iter([
+        ("event_timestamp".to_owned(), json!(finding.time.micros().div_euclid(1_000_000))),
+        ("initiating_entity".to_owned(), json!("policy")),
+        ("reason_admin".to_owned(), json!({"en": reason})),
+    ])
 }
 
-fn credential_events(options: &SetOptions, due: &Due) -> Vec<(String, Value, Value)> {
+fn credential_events(options: &SetOptions, due: &Due) -> Vec<(String, Value, Said)> {
     let event = match options.credential_event {
         CredentialEvent::CredentialChange => format!("{CAEP}credential-change"),
         CredentialEvent::CredentialCompromise => format!("{RISC}credential-compromise"),
     };
     let said = |named: Option<&str>| {
         let mut said = common(&due.finding);
-        said["credential_type"] = Value::String(options.credential_type.clone());
-        if options.credential_event == CredentialEvent::CredentialChange {
-            said["change_type"] = json!("revoke");
-            if let Some(name) = named {
-                said["friendly_name"] = json!(name);
+        said.insert("credential_type".to_owned(), json!(options.credential_type));
+        match options.credential_event {
+            CredentialEvent::CredentialChange => {
+                said.insert("change_type".to_owned(), json!("revoke"));
+                said.extend(named.map(|name| ("friendly_name".to_owned(), json!(name))));
             }
-        } else if let Some(members) = said.as_object_mut() {
-            members.remove("initiating_entity");
+            // RISC has no such claim.
+            CredentialEvent::CredentialCompromise => {
+                said.remove("initiating_entity");
+            }
         }
         said
     };
@@ -130,16 +136,16 @@ fn credential_events(options: &SetOptions, due: &Due) -> Vec<(String, Value, Val
     credentials.map(|uid| (event.clone(), one(uid.as_str()), said(Some(uid.as_str())))).collect()
 }
 
-fn risk(due: &Due) -> Value {
+fn risk(due: &Due) -> Said {
     let mut said = common(&due.finding);
     let level = match (due.action, due.finding.severity) {
         (Action::Pause | Action::StepUp, _) | (_, Severity::High | Severity::Critical) => "HIGH",
         (_, Severity::Medium) => "MEDIUM",
         (_, Severity::Info | Severity::Low) => "LOW",
     };
-    said["principal"] = json!("AGENT");
-    said["current_level"] = json!(level);
-    said["risk_reason"] = json!(due.finding.rule.id.as_str());
+    said.insert("principal".to_owned(), json!("AGENT"));
+    said.insert("current_level".to_owned(), json!(level));
+    said.insert("risk_reason".to_owned(), json!(due.finding.rule.id.as_str()));
     said
 }
 

@@ -82,3 +82,56 @@ fn response(answer: Polled) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (status, headers, answer.body).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::task::JoinSet;
+
+    fn options() -> Options {
+        let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/enforcement/tests/keys");
+        let text = format!(
+            "[transmitter]\nissuer = \"https://ambit.acme.example\"\n\
+             signing_keys = [{{ file = \"{keys}/ed25519.pem\" }}]\nlisten = \"127.0.0.1:0\""
+        );
+        toml::from_str(&text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn documents_are_public_and_questions_are_bounded_and_answered() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        let transmitter = Transmitter::new(&options(), Polls::default()).unwrap().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(transmitter.run(listener, shutdown.clone()));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let get = async |path: &str| -> Value {
+            client.get(format!("{base}{path}")).send().await.unwrap().json().await.unwrap()
+        };
+        let keys = get("/.well-known/jwks.json").await;
+        assert_eq!((keys["keys"][0]["kty"].as_str(), keys["keys"][0].get("d")), (Some("OKP"), None));
+        assert_eq!(get("/.well-known/ssf-configuration").await["issuer"], "https://ambit.acme.example");
+        let ask = async |body: String| {
+            let request = client.post(format!("{base}/ssf/poll/siem")).bearer_auth("x").body(body);
+            request.send().await.unwrap()
+        };
+        let answer = ask("{}".to_owned()).await;
+        assert_eq!(
+            (answer.status(), answer.headers()["cache-control"].to_str().unwrap()),
+            (StatusCode::SERVICE_UNAVAILABLE, "no-store")
+        );
+        assert_eq!(ask(" ".repeat(QUESTION_BYTES_MAX + 1)).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        let other = client.get(format!("{base}/ssf/poll/siem")).send().await.unwrap();
+        assert_eq!(other.status(), StatusCode::METHOD_NOT_ALLOWED);
+        shutdown.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(10), tasks.join_next()).await;
+        ended.unwrap().unwrap().unwrap().unwrap();
+    }
+
+    #[test]
+    fn without_a_transmitter_nothing_is_served() {
+        assert!(Transmitter::new(&Options::default(), Polls::default()).unwrap().is_none());
+    }
+}

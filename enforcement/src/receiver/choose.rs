@@ -2,7 +2,8 @@
 
 use crate::options::globs;
 use crate::outbox::Due;
-use crate::schedule::{Evidence, Outcome};
+use crate::schedule::{Evidence, Next, Outcome, next};
+use ambit_schemas::id::CredentialId;
 use futures::StreamExt;
 use globset::GlobSet;
 
@@ -20,7 +21,7 @@ impl Credentials {
 
     pub(super) fn of<'a>(&self, due: &'a Due) -> Vec<&'a str> {
         let own = |uid: &str| self.0.as_ref().is_none_or(|globs| globs.is_match(uid));
-        due.finding.credentials.iter().map(|uid| uid.as_str()).filter(|uid| own(uid)).collect()
+        due.finding.credentials.iter().map(CredentialId::as_str).filter(|uid| own(uid)).collect()
     }
 }
 
@@ -41,13 +42,15 @@ fn together(outcomes: Vec<Outcome>) -> Outcome {
     let (mut refused, mut status, mut seen) = (None, None, Vec::new());
     let count = outcomes.len();
     for outcome in outcomes {
-        match outcome {
-            Outcome::Done { status: code, evidence } => {
-                status = Some(code);
-                seen.extend(evidence);
+        match next(&outcome, 1, 0.0) {
+            Next::Retry(_) => return outcome,
+            Next::DeadLetter(_) => refused = Some(outcome),
+            Next::Acknowledged => {
+                if let Outcome::Done { status: code, evidence } = outcome {
+                    status = Some(code);
+                    seen.extend(evidence);
+                }
             }
-            Outcome::Refused { .. } => refused = Some(outcome),
-            _ => return outcome,
         }
     }
     if let Some(refused) = refused {
@@ -72,12 +75,19 @@ mod tests {
         Outcome::Done { status: 200, evidence: evidence.map(|text| Evidence(text.to_owned())) }
     }
 
+    fn status(status: u16) -> Outcome {
+        Outcome::Status { status, retry_after: None }
+    }
+
     #[test]
     fn one_that_may_succeed_later_outweighs_refusals_and_evidence_needs_all() {
         let refused = Outcome::Refused { status: Some(403), class: "refused" };
         let later = Outcome::Failed("timeout");
         assert_eq!(together(vec![done(None), refused.clone(), later.clone()]), later);
         assert_eq!(together(vec![done(None), refused.clone()]), refused);
+        let (forbidden, busy) = (status(403), status(503));
+        assert_eq!(together(vec![forbidden.clone(), busy.clone()]), busy);
+        assert_eq!(together(vec![forbidden.clone(), done(None)]), forbidden);
         assert_eq!(together(vec![done(Some("gone")), done(None)]), done(None));
         assert_eq!(together(vec![done(Some("gone")); 2]), done(Some("gone (all 2 credentials)")));
         assert_eq!(together(vec![done(Some("gone"))]), done(Some("gone")));

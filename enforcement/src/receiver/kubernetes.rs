@@ -212,8 +212,7 @@ impl Kubernetes {
         match answer.status {
             200 => answer.json().map(Some).ok_or_else(|| answer.garbage()),
             404 if is_status(&answer) => Ok(None),
-            404 => Err(answer.garbage()),
-            201..=299 => Err(answer.garbage()),
+            404 | 201..=299 => Err(answer.garbage()),
             _ => Err(answer.by_status()),
         }
     }
@@ -265,7 +264,7 @@ impl Object {
 
 /// Whether it is Kubernetes that says there is nothing, and not a proxy before it.
 fn is_status(answer: &Answer) -> bool {
-    answer.json::<Value>().is_some_and(|said| said["kind"] == "Status")
+    answer.json::<Value>().is_some_and(|said| said.get("kind").is_some_and(|kind| kind == "Status"))
 }
 
 fn gone(status: u16, what: &str) -> Outcome {

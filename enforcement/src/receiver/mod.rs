@@ -220,7 +220,15 @@ impl Receiver {
     pub(crate) const fn polled(&self) -> Option<&set_poll::SetPoll> {
         match &self.sender {
             Sender::SetPoll(polled) => Some(polled),
-            _ => None,
+            Sender::Webhook(_)
+            | Sender::SetPush(_)
+            | Sender::OauthRevoke(_)
+            | Sender::Vault(_)
+            | Sender::AwsIam(_)
+            | Sender::Kubernetes(_)
+            | Sender::Slack(_)
+            | Sender::Teams(_)
+            | Sender::Pagerduty(_) => None,
         }
     }
 }

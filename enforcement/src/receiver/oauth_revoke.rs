@@ -46,6 +46,10 @@ pub struct OauthRevokeOptions {
     pub client_id: String,
     /// How it shows that.
     pub client_auth: ClientAuth,
+    /// `aud` of what it signs for that: the server's issuer identifier, where the server asks for it; otherwise the URL
+    /// that is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_audience: Option<String>,
 }
 
 fn default_token() -> String {
@@ -154,7 +158,7 @@ impl OauthRevoke {
             form.push(("token_type_hint", hint.clone()));
         }
         let mut request = self.http.request(Method::POST, url).header(header::ACCEPT, "application/json");
-        request = self.authenticate(request, &mut form, timestamp)?;
+        request = self.authenticate(request, url, &mut form, timestamp)?;
         let body = Serializer::new(String::new()).extend_pairs(&form).finish();
         let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         self.http.exchange(request.body(body)).await
@@ -163,6 +167,7 @@ impl OauthRevoke {
     fn authenticate(
         &self,
         request: RequestBuilder,
+        url: &Url,
         form: &mut Vec<(&'static str, String)>,
         timestamp: i64,
     ) -> Result<RequestBuilder, Outcome> {
@@ -182,7 +187,7 @@ impl OauthRevoke {
                 let claims = json!({
                     "iss": client,
                     "sub": client,
-                    "aud": self.options.revocation_url.as_str(),
+                    "aud": self.options.client_audience.as_deref().unwrap_or(url.as_str()),
                     "jti": uuid::Uuid::now_v7().to_string(),
                     "iat": timestamp,
                     "exp": timestamp + ASSERTION_SECONDS,

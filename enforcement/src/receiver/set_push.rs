@@ -68,10 +68,9 @@ impl SetPush {
         let mut status = 202;
         for set in sets(&self.options.set, &self.transmitter, due, timestamp) {
             let Ok(token) = self.transmitter.sign(&set.claims) else { return Outcome::Failed("sign") };
-            match self.push(token).await {
-                Outcome::Done { status: taken, .. } => status = taken,
-                other => return other,
-            }
+            let outcome = self.push(token).await;
+            let Outcome::Done { status: code, .. } = outcome else { return outcome };
+            status = code;
         }
         Outcome::Done { status, evidence: None }
     }

@@ -25,9 +25,10 @@ pub(super) fn authorization(
     headers.sort_unstable();
     let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
-    let lines: String = headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
+    let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}:{}", value.trim())).collect();
+    let lines = lines.join("\n");
     let digest = hex::encode(Sha256::digest(body));
-    let canonical = format!("{method}\n{path}\n\n{lines}\n{names}\n{digest}");
+    let canonical = format!("{method}\n{path}\n\n{lines}\n\n{names}\n{digest}");
     let day = signing.time.get(..8).unwrap_or_default();
     let scope = format!("{day}/{}/{}/aws4_request", signing.region, signing.service);
     let to_sign =

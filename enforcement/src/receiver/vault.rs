@@ -145,7 +145,9 @@ impl Vault {
         match self.ask(what.lookup(), &what.body(false)).await {
             Ok(answer)
                 if answer.status == 200
-                    && answer.json::<Value>().is_some_and(|said| said["data"].is_object()) =>
+                    && answer
+                        .json::<Value>()
+                        .is_some_and(|said| said.get("data").is_some_and(Value::is_object)) =>
             {
                 Known::There
             }

@@ -25,8 +25,8 @@ impl Seen {
     pub fn text(&self) -> String {
         let kept =
             self.headers.iter().filter(|(name, _)| !matches!(name.as_str(), "host" | "content-length"));
-        let headers: String = kept.map(|(name, value)| format!("{name}: {value}\n")).collect();
-        format!("{} {}\n{headers}\n{}\n", self.method, self.target, self.body)
+        let headers: Vec<String> = kept.map(|(name, value)| format!("{name}: {value}")).collect();
+        format!("{} {}\n{}\n\n{}\n", self.method, self.target, headers.join("\n"), self.body)
     }
 }
 

@@ -13,11 +13,8 @@ const OAUTH: &str = "kind = \"oauth_revoke\"\nrevocation_url = \"$BASE/revoke\"\
 const BASIC: &str = "client_auth = { secret_basic = { file = \"$SECRETS/client\" } }";
 
 fn evidence(outcome: &Outcome) -> Option<&str> {
-    match outcome {
-        Outcome::Done { evidence: Some(Evidence(text)), .. } => Some(text),
-        Outcome::Done { .. } => None,
-        other => panic!("{other:?}"),
-    }
+    let Outcome::Done { evidence, .. } = outcome else { panic!("{outcome:?}") };
+    evidence.as_ref().map(|Evidence(text)| text.as_str())
 }
 
 fn form(body: &str) -> HashMap<String, String> {
@@ -102,6 +99,9 @@ async fn an_oauth_client_shows_who_it_is_in_each_of_three_ways() {
     assert_eq!(header["alg"], "ES256");
     assert_eq!((claims["iss"].as_str(), claims["sub"].as_str()), (Some("ambit:1"), Some("ambit:1")));
     assert_eq!(claims["aud"], format!("{}/revoke", server.base));
+    let (_, claims) =
+        super::set::verified(&form(&server.seen()[0].body)["client_assertion"], &jwks(&options).unwrap());
+    assert_eq!(claims["aud"], format!("{}/introspect", server.base));
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 60);
 }
 
@@ -225,8 +225,9 @@ fn check_signature(seen: &Seen) {
         rest.split(',').next().unwrap().to_owned()
     };
     let (credential, names, signature) = (part("Credential"), part("SignedHeaders"), part("Signature"));
-    let lines: String = names.split(';').map(|name| format!("{name}:{}\n", seen.headers[name])).collect();
-    let canonical = format!("{}\n{}\n\n{lines}\n{names}\n{}", seen.method, seen.target, hashed(&seen.body));
+    let lines: Vec<String> = names.split(';').map(|name| format!("{name}:{}", seen.headers[name])).collect();
+    let lines = lines.join("\n");
+    let canonical = format!("{}\n{}\n\n{lines}\n\n{names}\n{}", seen.method, seen.target, hashed(&seen.body));
     let (_, scope) = credential.split_once('/').unwrap();
     let to_sign =
         format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", seen.headers["x-amz-date"], hashed(&canonical));

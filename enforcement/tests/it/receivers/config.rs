@@ -93,6 +93,10 @@ fn what_is_wrong_is_said_with_receiver_and_field_and_never_with_the_secret() {
             assert!(!shown, "{own}\n{error}");
         }
     }
+}
+
+#[test]
+fn tokens_need_somebody_who_signs_and_a_host_that_is_allowed() {
     let push = "kind = \"set_push\"\nurl = \"https://x.example\"\nset = { audience = \"a\" }";
     for (transmitter, words) in [
         ("", "[enforcement.transmitter]"),

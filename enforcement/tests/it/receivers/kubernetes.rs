@@ -2,7 +2,7 @@
 
 use super::{NOW, asked, due, first, golden, receiver, secrets};
 use crate::contract::{Server, answer};
-use ambit_enforcement::{Next, Outcome};
+use ambit_enforcement::{Evidence, Next, Outcome};
 use ambit_schemas::response::Action;
 use std::sync::Mutex;
 
@@ -39,10 +39,8 @@ async fn api_server(made: &'static str, held: bool) -> Server {
 }
 
 fn evidence(outcome: &Outcome) -> Option<&str> {
-    match outcome {
-        Outcome::Done { evidence, .. } => evidence.as_ref().map(|evidence| evidence.0.as_str()),
-        other => panic!("{other:?}"),
-    }
+    let Outcome::Done { evidence, .. } = outcome else { panic!("{outcome:?}") };
+    evidence.as_ref().map(|Evidence(text)| text.as_str())
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod hostile;
 mod kubernetes;
 mod notices;
 mod polls;
+mod real;
 mod set;
 
 use crate::contract::Server;

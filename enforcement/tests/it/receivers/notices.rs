@@ -14,7 +14,7 @@ const PAGERDUTY: &str =
 /// A finding whose texts try to be more than texts.
 fn hostile() -> Due {
     let mut due = due(Action::RevokeTask, "<!channel> @here *bold* [click](https://evil.example)", &[]);
-    due.finding.title = "Pay <https://evil.example|here> & \u{202e}now\n<!everyone>".to_owned();
+    due.finding.title = String::from("Pay <https://evil.example|here> & \u{202e}now\n<!everyone>");
     due.finding.reason = format!("`code` <@U1> $(x) ${{y}} \"quoted\" {}", "long ".repeat(2_000));
     due.finding.tool = Some("[x](javascript:alert(1))".to_owned());
     due
@@ -77,7 +77,7 @@ fn texts<'a>(value: &'a Value, found: &mut Vec<(&'a Value, &'a str)>) {
             }
         }
         Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
