@@ -127,13 +127,15 @@ impl AwsIam {
         let options = &self.options;
         let (key, hidden) = (secret(&options.access_key_id)?, secret(&options.secret_access_key)?);
         let token = options.session_token.as_ref().map(secret).transpose()?;
+        // `*` as AWS's own clients write it: there are servers that write the body anew before they check its signature.
         let body = form_urlencoded::Serializer::new(String::new())
             .append_pair("Action", "PutRolePolicy")
             .append_pair("Version", "2010-05-08")
             .append_pair("RoleName", role)
             .append_pair("PolicyName", POLICY)
             .append_pair("PolicyDocument", &document(now))
-            .finish();
+            .finish()
+            .replace('*', "%2A");
         let compact: String = now.chars().filter(|letter| !matches!(letter, '-' | ':')).collect();
         let host = host_header(&options.endpoint);
         let form = "application/x-www-form-urlencoded; charset=utf-8";
