@@ -1,17 +1,21 @@
-//! One try of one webhook: bounded in time and bytes, without redirects or proxies.
+//! HTTP towards one receiver: bounded in time and bytes, without redirects or proxies, with TLS always checked.
 
 use crate::error::Error;
-use crate::guard::{GuardedResolver, check_url};
+use crate::guard::{Guard, GuardedResolver, Refused};
 use crate::options::ReceiverOptions;
 use crate::schedule::Outcome;
-use crate::sign::{ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, WebhookKey};
+use ambit_bus::SecretRef;
 use ambit_schemas::id::ReceiverId;
 use futures::StreamExt;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, header};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, header};
+use serde::de::DeserializeOwned;
+use std::error::Error as StdError;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
+use zeroize::Zeroizing;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -20,105 +24,156 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// A receiver, ready to be sent to.
+/// The way to one receiver.
 #[derive(Debug, Clone)]
-pub(crate) struct Receiver {
-    pub(crate) id: ReceiverId,
-    pub(crate) concurrency: usize,
-    url: Url,
-    allow_private: bool,
-    keys: Arc<Vec<WebhookKey>>,
+pub(crate) struct Http {
     client: Client,
+    guard: Arc<Guard>,
 }
 
-impl Receiver {
-    pub(crate) fn new(options: &ReceiverOptions) -> Result<Self, Error> {
-        options.check()?;
-        let fail = |why: String| Error::Receiver { id: options.id.to_string(), why };
-        let mut keys = Vec::new();
-        for secret in &options.secrets {
-            let text = secret.read().map_err(fail)?;
-            keys.push(WebhookKey::parse(&text).map_err(|error| fail(error.to_string()))?);
-        }
-        let client = Client::builder()
+/// What a receiver answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// `Retry-After`, where it is a number of seconds; dates are not honoured.
+    pub(crate) retry_after: Option<Duration>,
+    /// `None` where it is too long or did not come to its end.
+    pub(crate) body: Option<Vec<u8>>,
+}
+
+impl Answer {
+    /// What its status alone says.
+    pub(crate) const fn by_status(&self) -> Outcome {
+        Outcome::Status { status: self.status, retry_after: self.retry_after }
+    }
+
+    /// That it is not what this kind of receiver answers: a portal in between, or a wrong address. It may be right later.
+    pub(crate) const fn garbage(&self) -> Outcome {
+        Outcome::Later { status: Some(self.status), class: "garbage", retry_after: self.retry_after }
+    }
+
+    pub(crate) const fn later(&self, class: &'static str) -> Outcome {
+        Outcome::Later { status: Some(self.status), class, retry_after: self.retry_after }
+    }
+
+    pub(crate) const fn refused(&self, class: &'static str) -> Outcome {
+        Outcome::Refused { status: Some(self.status), class }
+    }
+
+    /// Its body as JSON, if it is that.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_slice(self.body.as_deref()?).ok()
+    }
+
+    /// Whether it is a success (2xx).
+    pub(crate) const fn is_success(&self) -> bool {
+        self.status >= 200 && self.status < 300
+    }
+}
+
+impl Http {
+    pub(crate) fn new(options: &ReceiverOptions, guard: Guard) -> Result<Self, Error> {
+        let guard = Arc::new(guard);
+        let mut builder = Client::builder()
             .redirect(Policy::none())
             .no_proxy()
-            .dns_resolver(Arc::new(GuardedResolver { allow_private: options.allow_private }))
+            .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(&guard))))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(Duration::from_millis(options.timeout_ms))
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(options.concurrency)
             .tcp_nodelay(true)
-            .user_agent(concat!("ambit/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(Error::Client)?;
-        Ok(Self {
-            id: options.id.clone(),
-            concurrency: options.concurrency,
-            url: options.url.clone(),
-            allow_private: options.allow_private,
-            keys: Arc::new(keys),
-            client,
-        })
+            .referer(false)
+            .user_agent(concat!("ambit/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = &options.ca_file {
+            builder = builder.tls_certs_only(authorities(&options.id, path)?);
+        }
+        Ok(Self { client: builder.build().map_err(Error::Client)?, guard })
     }
 
-    /// Sends a body once. `timestamp` is seconds since 1970.
-    pub(crate) async fn send(&self, id: &str, timestamp: i64, body: Vec<u8>) -> Outcome {
-        if check_url(&self.url, self.allow_private).is_err() {
-            return Outcome::Failed("refused_address");
+    /// Whether the receiver may have this URL.
+    pub(crate) fn check(&self, url: &Url) -> Result<(), Refused> {
+        self.guard.check_url(url)
+    }
+
+    pub(crate) fn request(&self, method: Method, url: &Url) -> RequestBuilder {
+        self.client.request(method, url.clone())
+    }
+
+    /// Sends a request and reads the answer, up to the bound. The error says why there is none.
+    pub(crate) async fn exchange(&self, request: RequestBuilder) -> Result<Answer, Outcome> {
+        let request = request.build().map_err(|_| Outcome::Failed("request"))?;
+        // Names are checked where they are resolved, addresses here.
+        if self.check(request.url()).is_err() {
+            return Err(Outcome::Failed("refused_address"));
         }
-        let signatures: Vec<String> = self.keys.iter().map(|key| key.sign(id, timestamp, &body)).collect();
-        let sent = self
-            .client
-            .post(self.url.clone())
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(ID_HEADER, id)
-            .header(TIMESTAMP_HEADER, timestamp.to_string())
-            .header(SIGNATURE_HEADER, signatures.join(" "))
-            .body(body)
-            .send()
-            .await;
-        match sent {
-            Ok(response) => {
-                let status = response.status().as_u16();
-                let retry_after = retry_after(&response);
-                drain(response).await;
-                Outcome::Status { status, retry_after }
-            }
-            Err(error) => Outcome::Failed(class_of(&error)),
+        match self.client.execute(request).await {
+            Ok(response) => Ok(Answer {
+                status: response.status().as_u16(),
+                retry_after: retry_after(&response),
+                body: read(response).await,
+            }),
+            Err(error) => Err(Outcome::Failed(class_of(&error))),
         }
     }
 }
 
-/// Seconds of `Retry-After`; dates are not honoured.
+/// The certificates of a PEM file.
+fn authorities(id: &ReceiverId, path: &Path) -> Result<Vec<Certificate>, Error> {
+    let fail = |why: String| Error::Receiver { id: id.to_string(), why };
+    let pem = std::fs::read(path)
+        .map_err(|error| fail(format!("`ca_file` {} cannot be read: {error}", path.display())))?;
+    let found = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+    if found.is_empty() {
+        return Err(fail(format!("`ca_file` {} holds no certificate in PEM", path.display())));
+    }
+    Ok(found)
+}
+
+/// Reads a secret anew, so that one that is renewed in its file is used without a restart.
+pub(crate) fn secret(reference: &SecretRef) -> Result<Zeroizing<String>, Outcome> {
+    reference.read().map_err(|_| Outcome::Failed("secret"))
+}
+
 fn retry_after(response: &Response) -> Option<Duration> {
     let text = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
     text.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// Reads the answer, up to the bound, so that the connection can be used again. What it says is of no interest.
-async fn drain(response: Response) {
-    let mut body = response.bytes_stream();
-    let mut read = 0;
-    while let Some(Ok(chunk)) = body.next().await {
-        read += chunk.len();
-        if read > ANSWER_BYTES_MAX {
-            return;
+/// Reads the answer, so that the connection can be used again.
+async fn read(response: Response) -> Option<Vec<u8>> {
+    let (mut chunks, mut body) = (response.bytes_stream(), Vec::new());
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.ok()?;
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return None;
         }
+        body.extend_from_slice(&chunk);
     }
+    Some(body)
+}
+
+/// What TLS has against a certificate comes as an I/O error of this kind, inside of others.
+fn is_tls(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<std::io::Error>());
+    error.kind() == std::io::ErrorKind::InvalidData || inner.is_some_and(is_tls)
 }
 
 /// What went wrong, from a closed list; nothing of the receiver's answer goes into events.
 fn class_of(error: &reqwest::Error) -> &'static str {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut tls = false;
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(next) = cause {
-        if next.is::<crate::guard::Refused>() {
+        if next.is::<Refused>() {
             return "refused_address";
         }
+        tls |= next.downcast_ref().is_some_and(is_tls);
         cause = next.source();
     }
     if error.is_timeout() {
         "timeout"
+    } else if tls && error.is_connect() {
+        "tls"
     } else if error.is_connect() {
         "connect"
     } else if error.is_request() {

@@ -1,11 +1,11 @@
 //! The deliverer: woken by a signal and by time, it reads what is due and tries it. It takes no other input.
 
-use crate::client::Receiver;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::outbox::{Due, Outbox, Tried};
+use crate::receiver::Receiver;
 use crate::records::attempt_id;
-use crate::schedule::{Next, Outcome, jitter, next};
+use crate::schedule::{Next, jitter, next};
 use ambit_schemas::Timestamp;
 use ambit_schemas::id::DeliveryId;
 use ambit_schemas::response::Attempt;
@@ -131,7 +131,7 @@ async fn attempt(receiver: Receiver, due: Due, clock: Clock) -> Tried {
     let (started_at, started) = (clock(), Instant::now());
     let number = due.attempts + 1;
     let seconds = started_at.micros().div_euclid(1_000_000);
-    let outcome = receiver.send(due.delivery_id.as_str(), seconds, due.body.clone()).await;
+    let outcome = receiver.send(&due, seconds).await;
     let took = started.elapsed();
     let (ended_at, next) = (clock(), next(&outcome, number, jitter()));
     let next_at = match &next {
@@ -140,10 +140,7 @@ async fn attempt(receiver: Receiver, due: Due, clock: Clock) -> Tried {
         }
         Next::Acknowledged | Next::DeadLetter(_) => None,
     };
-    let (http_status, error) = match outcome {
-        Outcome::Status { status, .. } => (Some(status), None),
-        Outcome::Failed(class) => (None, Some(class.to_owned())),
-    };
+    let (http_status, error) = outcome.told();
     let attempt = Attempt {
         attempt_id: attempt_id(&due.delivery_id, number),
         delivery_id: due.delivery_id.clone(),
@@ -155,7 +152,7 @@ async fn attempt(receiver: Receiver, due: Due, clock: Clock) -> Tried {
         started_at,
         duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         http_status,
-        error,
+        error: error.map(str::to_owned),
         next_at,
     };
     Tried { due, attempt, next, ended_at }

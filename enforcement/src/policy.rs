@@ -69,6 +69,8 @@ pub struct Policy {
     digest: String,
     budget: Budget,
     rules: Vec<Rule>,
+    /// Receivers that can only carry out revocations: they are not told of anything else.
+    only_revoke: Vec<ReceiverId>,
 }
 
 #[derive(Debug)]
@@ -115,7 +117,18 @@ impl Policy {
         }
         let rules =
             document.rule.into_iter().map(|rule| Rule::new(rule, receivers)).collect::<Result<_, _>>()?;
-        Ok(Self { digest: hex::encode(Sha256::digest(text)), budget: document.budget, rules })
+        Ok(Self {
+            digest: hex::encode(Sha256::digest(text)),
+            budget: document.budget,
+            rules,
+            only_revoke: Vec::new(),
+        })
+    }
+
+    /// Names the receivers that can only carry out revocations.
+    #[must_use]
+    pub fn with_only_revoke(self, only_revoke: Vec<ReceiverId>) -> Self {
+        Self { only_revoke, ..self }
     }
 
     /// Checks that every pattern of rule ids matches one of these ids: one that matches none disarms its rule silently.
@@ -158,7 +171,9 @@ impl Policy {
         let held_back = reason.map(|reason| HeldBack { action: rule.action, reason: reason.to_owned() });
         let action = if held_back.is_some() { Action::Notify } else { rule.action };
         let policy = PolicyRef { digest: self.digest.clone(), rule: rule.name.clone() };
-        Some(Decision { action, held_back, receivers: rule.receivers.clone(), policy })
+        let mut receivers = rule.receivers.clone();
+        receivers.retain(|receiver| action.revokes() || !self.only_revoke.contains(receiver));
+        Some(Decision { action, held_back, receivers, policy })
     }
 }
 

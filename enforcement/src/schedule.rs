@@ -18,6 +18,10 @@ const PAUSES: [Duration; 9] = [
 /// The longest wait that a receiver may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
+/// What showed that a revocation has its effect (INVARIANT E-2), as a sentence without names or secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence(pub String);
+
 /// How one try went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -30,6 +34,40 @@ pub enum Outcome {
     },
     /// There was no answer; the error is from a closed list.
     Failed(&'static str),
+    /// What was asked for is done, as the receiver says; with evidence, where its effect was looked for and seen.
+    Done {
+        /// The HTTP status.
+        status: u16,
+        /// What showed the effect.
+        evidence: Option<Evidence>,
+    },
+    /// It will not be done, however often it is asked for; the class is from a closed list.
+    Refused {
+        /// The HTTP status, if there was an answer.
+        status: Option<u16>,
+        /// Why not.
+        class: &'static str,
+    },
+    /// It may be done later; the class is from a closed list.
+    Later {
+        /// The HTTP status, if there was an answer.
+        status: Option<u16>,
+        /// Why not yet.
+        class: &'static str,
+        /// `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+}
+
+impl Outcome {
+    /// HTTP status and class of error, as an attempt tells them.
+    pub fn told(&self) -> (Option<u16>, Option<&'static str>) {
+        match self {
+            Self::Status { status, .. } | Self::Done { status, .. } => (Some(*status), None),
+            Self::Failed(class) => (None, Some(*class)),
+            Self::Refused { status, class } | Self::Later { status, class, .. } => (*status, Some(*class)),
+        }
+    }
 }
 
 /// What to do after a try.
@@ -46,10 +84,12 @@ pub enum Next {
 /// What to do after the try of that number, from 1. `jitter` is between 0 and 1.
 pub fn next(outcome: &Outcome, number: u32, jitter: f64) -> Next {
     let retry_after = match outcome {
-        Outcome::Status { status: 200..=299, .. } => return Next::Acknowledged,
+        Outcome::Status { status: 200..=299, .. } | Outcome::Done { .. } => return Next::Acknowledged,
+        Outcome::Refused { class, .. } => return Next::DeadLetter(class),
         Outcome::Status { status: 410, .. } => return Next::DeadLetter("gone"),
         Outcome::Status { status: 300..=399, .. } => return Next::DeadLetter("redirect"),
-        Outcome::Status { status: 408 | 425 | 429 | 500..=599, retry_after } => *retry_after,
+        Outcome::Status { status: 408 | 425 | 429 | 500..=599, retry_after }
+        | Outcome::Later { retry_after, .. } => *retry_after,
         Outcome::Status { .. } => return Next::DeadLetter("refused"),
         Outcome::Failed("refused_address") => return Next::DeadLetter("refused_address"),
         Outcome::Failed(_) => None,

@@ -1,14 +1,16 @@
 //! The service: reads findings, decides, delivers, tells.
 
-use crate::client::Receiver;
 use crate::deliver::{Clock, Deliverer, SharedOutbox, with};
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::options::Options;
 use crate::outbox::{DeliveryState, Incoming, Outbox};
 use crate::policy::{BUILT_IN, Policy};
+use crate::receiver::Receiver;
+use crate::receiver::set_poll::{Open, Polls};
 use ambit_bus::{KafkaOptions, Producer, Profile, ShardConsumer, ShardOwner, StartAt};
 use ambit_schemas::id::{DeliveryId, ReceiverId};
+use ambit_schemas::response::Action;
 use ambit_schemas::{Body, Record, Shard, Topic, decode};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -46,6 +48,8 @@ pub struct Service {
     pub handle: Handle,
     /// The machine's clock.
     pub clock: Clock,
+    /// What answers receivers that ask.
+    pub polls: Polls,
 }
 
 impl std::fmt::Debug for Service {
@@ -103,29 +107,34 @@ impl Service {
                     why: "the name is given twice".into(),
                 });
             }
-            receivers.push(Receiver::new(receiver)?);
+            receivers.push(Receiver::new(receiver, options)?);
         }
         Ok(receivers)
     }
 
     fn policy(options: &Options) -> Result<Policy, Error> {
         let known: Vec<ReceiverId> = options.receivers.iter().map(|receiver| receiver.id.clone()).collect();
-        match &options.policy_file {
+        let only_revoke = options.receivers.iter().filter(|receiver| !receiver.kind.takes(Action::Notify));
+        let only_revoke = only_revoke.map(|receiver| receiver.id.clone()).collect();
+        let policy = match &options.policy_file {
             None => Policy::parse(BUILT_IN, &known),
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|cause| Error::PolicyUnreadable { path: path.clone(), cause })?;
                 Policy::parse(&text, &known).map_err(|error| in_file(options, error))
             }
-        }
+        };
+        policy.map(|policy| policy.with_only_revoke(only_revoke))
     }
 
     /// Works until `shutdown`. On a failure, whoever calls starts it again: it goes on from the outbox.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let (receivers, policy) = (Self::receivers(&self.options)?, Self::policy(&self.options)?);
+        let (mut receivers, policy) = (Self::receivers(&self.options)?, Self::policy(&self.options)?);
         let outbox: SharedOutbox = Arc::new(Mutex::new(Outbox::open(&self.outbox)?));
         let (wake, tell, stop) = (Arc::new(Notify::new()), Arc::new(Notify::new()), shutdown.child_token());
         let mut parts: JoinSet<Result<(), Error>> = JoinSet::new();
+        self.polls.open(Open::new(&receivers, &outbox, &self.handle, &tell, &self.clock));
+        receivers.retain(|receiver| receiver.polled().is_none());
         let deliverer = Deliverer {
             outbox: Arc::clone(&outbox),
             receivers,
@@ -156,6 +165,7 @@ impl Service {
             let ended = ended.unwrap_or(Err(Error::Ended("a part of enforcement panicked")));
             result = result.and(ended);
         }
+        self.polls.open(None);
         if let Err(error) = &result {
             self.handle.trouble(Some(error.to_string()));
         }

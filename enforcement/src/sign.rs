@@ -93,7 +93,7 @@ fn mac(secret: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(secret).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
 }
 
-fn hmac(secret: &[u8], message: &[u8]) -> Vec<u8> {
+pub(crate) fn hmac(secret: &[u8], message: &[u8]) -> Vec<u8> {
     mac(secret).chain_update(message).finalize().into_bytes().to_vec()
 }
 

@@ -10,7 +10,8 @@ use crate::roles::parts::Parts;
 use crate::roles::up::Process;
 use crate::runtime::supervisor::{OnError, Stage};
 use crate::simulate::{Options, Pace, Simulation, Told, now, play};
-use ambit_enforcement::{ReceiverOptions, SecretRef};
+use ambit_enforcement::receiver::webhook::WebhookOptions;
+use ambit_enforcement::{Kind, ReceiverOptions, SecretRef};
 use ambit_query_api::resolve;
 use anyhow::{Context, anyhow};
 use receiver::Taken;
@@ -38,13 +39,14 @@ pub async fn run(mut config: Config, args: &DemoArgs) -> anyhow::Result<()> {
     let address = receiver.local_addr().context("the receiver's address")?;
     let secret_path = config.keys_dir().join("demo-webhook.secret");
     let secret = keys::webhook_secret(&secret_path)?;
+    let id = RECEIVER.try_into().context("the receiver's name")?;
+    let url = Url::parse(&format!("http://{address}/hooks/ambit")).context("the receiver's URL")?;
+    let kind = Kind::Webhook(WebhookOptions { url, secrets: vec![SecretRef::File(secret_path)] });
     config.enforcement.receivers = vec![ReceiverOptions {
-        id: RECEIVER.try_into().context("the receiver's name")?,
-        url: Url::parse(&format!("http://{address}/hooks/ambit")).context("the receiver's URL")?,
-        secrets: vec![SecretRef::File(secret_path)],
         allow_private: true,
         concurrency: 4,
         timeout_ms: 5_000,
+        ..ReceiverOptions::new(id, kind)
     }];
     let shutdown = CancellationToken::new();
     config.gateway.enabled = true;

@@ -14,6 +14,8 @@ pub struct Listeners {
     pub api: Option<TcpListener>,
     /// For the gateway.
     pub gateway: Option<TcpListener>,
+    /// For receivers of security event tokens.
+    pub transmitter: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -25,6 +27,10 @@ impl Listeners {
         }
         if roles.contains(&Role::Gateway) {
             listeners.gateway = Some(bind(config.gateway.listen, "gateway.listen").await?);
+        }
+        let transmitter = config.enforcement.transmitter.as_ref().and_then(|transmitter| transmitter.listen);
+        if let Some(address) = transmitter.filter(|_| roles.contains(&Role::Enforce)) {
+            listeners.transmitter = Some(bind(address, "enforcement.transmitter.listen").await?);
         }
         if embedded_broker {
             drop(bind(config.broker.listen, "broker.listen").await?);

@@ -9,4 +9,5 @@ pub mod maintain;
 mod metrics;
 pub mod parts;
 pub mod snapshots;
+pub mod transmitter;
 pub mod up;

@@ -11,11 +11,13 @@ use crate::roles::listeners::Listeners;
 use crate::roles::maintain::{self, Maintain};
 use crate::roles::metrics;
 use crate::roles::parts::Parts;
+use crate::roles::transmitter::Transmitter;
 use crate::runtime::lock::{DataLock, Sharing};
 use crate::runtime::signals;
 use crate::runtime::supervisor::{OnError, Stage, Supervisor, TaskStates, on_thread};
 use crate::simulate::now;
 use ambit_bus::HealthProbe;
+use ambit_enforcement::Polls;
 use ambit_ingest::scrub::Scrubber;
 use ambit_ingest::verify::Verification;
 use ambit_query_api::Engine;
@@ -378,12 +380,30 @@ impl Process {
             outbox: self.config.outbox_path(),
             handle: self.handles.enforcement.clone(),
             clock: Arc::new(now),
+            polls: self.start_transmitter()?,
         };
         self.supervisor.spawn(Stage::Consequence, "enforcement", OnError::Restart, move |shutdown| {
             let service = service.clone();
             async move { Ok(service.run(shutdown).await?) }
         });
         Ok(())
+    }
+
+    /// Starts what serves receivers of security event tokens, if there is an address for it.
+    fn start_transmitter(&mut self) -> anyhow::Result<Polls> {
+        let (polls, mut listener) = (Polls::default(), self.listeners.transmitter.take());
+        let transmitter = Transmitter::new(&self.config.enforcement, polls.clone())?;
+        let Some(transmitter) = transmitter.filter(|_| listener.is_some()) else { return Ok(polls) };
+        self.supervisor.spawn(Stage::Serving, "transmitter", OnError::Stop, move |shutdown| {
+            let (transmitter, listener) = (transmitter.clone(), listener.take());
+            async move {
+                match listener {
+                    Some(listener) => transmitter.run(listener, shutdown).await,
+                    None => Ok(()),
+                }
+            }
+        });
+        Ok(polls)
     }
 
     /// Starts API and console. Returns the console's URL, with its token; writes it to a file if asked.

@@ -3,10 +3,11 @@
 use crate::support::{Receiver, SECRET, finding, receiver_id, status};
 use ambit_bus::testing::TestBroker;
 use ambit_bus::{Linger, Producer, Profile, ShardConsumer, ShardOwner, StartAt, ensure_topics};
+use ambit_enforcement::receiver::webhook::WebhookOptions;
 use ambit_enforcement::sign::{
     ID_HEADER, SIGNATURE_HEADER, Signed, TIMESTAMP_HEADER, VerifyKey, WebhookKey, verify,
 };
-use ambit_enforcement::{Handle, Options, ReceiverOptions, SecretRef, Service};
+use ambit_enforcement::{Handle, Kind, Options, Polls, ReceiverOptions, SecretRef, Service};
 use ambit_schemas::event::{Body, Event};
 use ambit_schemas::finding::Finding;
 use ambit_schemas::id::{EventId, EventSource};
@@ -19,12 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
 }
 
-fn carrying(finding: &Finding) -> Event {
+pub fn carrying(finding: &Finding) -> Event {
     Event {
         id: EventId::try_from(finding.id.as_str()).unwrap(),
         source: EventSource::try_from("ambit/analyzer").unwrap(),
@@ -44,26 +45,25 @@ fn carrying(finding: &Finding) -> Event {
 fn options(dir: &Path, receivers: &[(&str, &str)]) -> Options {
     let secret = dir.join("secret");
     std::fs::write(&secret, SECRET).unwrap();
-    let receivers = receivers.iter().map(|(id, url)| ReceiverOptions {
-        id: receiver_id(id),
-        url: url.parse().unwrap(),
-        secrets: vec![SecretRef::File(secret.clone())],
-        allow_private: true,
-        concurrency: 2,
-        timeout_ms: 1_000,
+    let receivers = receivers.iter().map(|(id, url)| {
+        let (url, secrets) = (url.parse().unwrap(), vec![SecretRef::File(secret.clone())]);
+        let kind = Kind::Webhook(WebhookOptions { url, secrets });
+        let options = ReceiverOptions::new(receiver_id(id), kind);
+        ReceiverOptions { allow_private: true, concurrency: 2, timeout_ms: 1_000, ..options }
     });
-    Options { policy_file: None, receivers: receivers.collect() }
+    Options { receivers: receivers.collect(), ..Options::default() }
 }
 
-struct Running {
+pub struct Running {
     shutdown: CancellationToken,
     tasks: JoinSet<Result<(), ambit_enforcement::Error>>,
     handle: Handle,
+    pub polls: Polls,
 }
 
 impl Running {
-    fn start(broker: &TestBroker, dir: &Path, options: Options) -> Self {
-        let (shutdown, handle) = (CancellationToken::new(), Handle::default());
+    pub fn start(broker: &TestBroker, dir: &Path, options: Options) -> Self {
+        let (shutdown, handle, polls) = (CancellationToken::new(), Handle::default(), Polls::default());
         let kafka = broker.options();
         let service = Service {
             options,
@@ -72,13 +72,14 @@ impl Running {
             outbox: dir.join("outbox.sqlite"),
             handle: handle.clone(),
             clock: Arc::new(now),
+            polls: polls.clone(),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(service.run(shutdown.clone()));
-        Self { shutdown, tasks, handle }
+        Self { shutdown, tasks, handle, polls }
     }
 
-    async fn wait_for(&self, name: &str, count: u64) {
+    pub async fn wait_for(&self, name: &str, count: u64) {
         let deadline = Instant::now() + PATIENCE;
         while self.handle.counters().iter().all(|(found, value)| *found != name || *value < count) {
             assert!(Instant::now() < deadline, "{name} < {count}: {:?}", self.handle.counters());
@@ -86,11 +87,18 @@ impl Running {
         }
     }
 
-    async fn stop(mut self) {
+    pub async fn stop(mut self) {
         self.shutdown.cancel();
         while let Some(ended) = self.tasks.join_next().await {
             ended.unwrap().unwrap();
         }
+    }
+}
+
+impl Drop for Running {
+    /// A test that fails ends as well: what blocks a thread is told to stop.
+    fn drop(&mut self) {
+        self.shutdown.cancel();
     }
 }
 
@@ -104,7 +112,7 @@ impl ShardOwner for FromTheStart {
 }
 
 /// What `ambit.responses` says, until it has said enough.
-fn responses(broker: &TestBroker, group: &str, enough: impl Fn(&[Body]) -> bool) -> Vec<Body> {
+pub fn responses(broker: &TestBroker, group: &str, enough: impl Fn(&[Body]) -> bool) -> Vec<Body> {
     let owner = Box::new(FromTheStart);
     let topics = [Topic::Responses];
     let mut consumer =
@@ -118,7 +126,7 @@ fn responses(broker: &TestBroker, group: &str, enough: impl Fn(&[Body]) -> bool)
 }
 
 /// Why deliveries were given up.
-fn dead(bodies: &[Body]) -> Vec<&str> {
+pub fn dead(bodies: &[Body]) -> Vec<&str> {
     let mut reasons = Vec::new();
     for body in bodies {
         if let Body::ResponseDeadLettered(dead) = body {

@@ -10,7 +10,9 @@
     reason = "tests fail by panicking"
 )]
 
+mod contract;
 mod delivery;
 mod outbox;
 mod policy;
+mod receivers;
 mod support;

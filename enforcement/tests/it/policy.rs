@@ -94,3 +94,18 @@ fn a_pattern_that_matches_no_rule_is_refused_with_the_file() {
         assert!(told.contains(typo) && told.contains("`stop`") && told.contains("C-FOREIGN"), "{told}");
     }
 }
+
+#[test]
+fn receivers_that_only_revoke_are_not_told_of_anything_else() {
+    let known = [receiver_id("chat"), receiver_id("vault")];
+    let policy = Policy::parse(BUILT_IN, &known).unwrap().with_only_revoke(vec![receiver_id("vault")]);
+    let receivers = |finding| policy.decide(&finding, NOTHING).unwrap().receivers;
+    assert_eq!(receivers(finding(1)), known.to_vec());
+    let mut low = finding(1);
+    low.severity = Severity::Low;
+    assert_eq!(receivers(low), vec![receiver_id("chat")]);
+    // What is held back is told, and revokes nothing.
+    let mut held = finding(1);
+    held.rule.maturity = Maturity::Sandbox;
+    assert_eq!(receivers(held), vec![receiver_id("chat")]);
+}
