@@ -3,19 +3,23 @@
 use crate::error::Error;
 use crate::options::Options;
 use crate::scope::Scope;
+use crate::table::{EventsTable, Place, file_rows};
+use crate::text::{Shelf, match_function};
 use ambit_schemas::Timestamp;
 use ambit_schemas::columns::{PARTITION_COLUMN, names, schema};
-use ambit_store::{FileEntry, Store};
+use ambit_store::{FileEntry, Snapshot, Store};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::dataframe::DataFrame;
-use datafusion::datasource::MemTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{Expr, ident, lit};
-use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -32,6 +36,8 @@ pub struct Engine {
     store: Store,
     context: SessionContext,
     schema: SchemaRef,
+    place: Place,
+    shelf: Option<Arc<Shelf>>,
     permits: Arc<Semaphore>,
     timeout_ms: u64,
 }
@@ -71,7 +77,10 @@ impl Engine {
         let pool = Arc::new(FairSpillPool::new(options.memory_mb << 20));
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
         let context = SessionContext::new_with_config_rt(config, runtime);
+        context.register_udf(match_function().as_ref().clone());
+        let mut place = Place::local();
         if let Some((url, objects)) = store.remote() {
+            place = Place::remote(url.as_str())?;
             context.register_object_store(&url, objects);
         }
         let fields: Vec<_> =
@@ -80,9 +89,35 @@ impl Engine {
             store,
             context,
             schema: Arc::new(Schema::new(fields)),
+            place,
+            shelf: None,
             permits: Arc::new(Semaphore::new(options.concurrent_queries.max(1))),
             timeout_ms: options.query_timeout_ms,
         })
+    }
+
+    /// The same engine, with text indexes in a folder: it uses those that are there. [`crate::Keeper`] makes them.
+    #[must_use]
+    pub fn with_index(mut self, dir: PathBuf) -> Self {
+        self.shelf = Some(Arc::new(Shelf::new(dir)));
+        self
+    }
+
+    pub(crate) fn shelf(&self) -> Option<Arc<Shelf>> {
+        self.shelf.clone()
+    }
+
+    pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>, Error> {
+        Ok(self.store.snapshot().await?)
+    }
+
+    /// The rows of one file, all of them, in the order of the file; only the columns that are indexed.
+    pub(crate) fn file_rows(
+        &self,
+        file: &FileEntry,
+        columns: &[&str],
+    ) -> Result<SendableRecordBatchStream, DataFusionError> {
+        file_rows(&self.context, &self.place, &self.schema, file, columns)
     }
 
     /// Questions within a scope.
@@ -101,30 +136,19 @@ impl Session {
         &self.engine.store
     }
 
-    /// All rows within the scope of the newest version whose files may hold events of the span, with the column [`AT`].
+    /// The newest version of the table within the scope.
+    pub(crate) async fn table(&self) -> Result<Arc<EventsTable>, Error> {
+        let Engine { place, schema, shelf, .. } = &self.engine;
+        let snapshot = self.engine.snapshot().await?;
+        let (place, schema, shelf) = (place.clone(), Arc::clone(schema), shelf.clone());
+        Ok(Arc::new(EventsTable::new(snapshot, place, schema, self.scope.clone(), shelf)))
+    }
+
+    /// All rows within the scope of the newest version that are of the span, with the column [`AT`].
     pub(crate) async fn frame(&self, span: Span) -> Result<DataFrame, Error> {
-        let snapshot = self.engine.store.snapshot().await?;
-        let paths: Vec<String> = snapshot
-            .files
-            .iter()
-            .filter(|file| may_hold(file, span))
-            .map(|file| file.path.display().to_string())
-            .collect();
-        let frame = if paths.is_empty() {
-            let empty = MemTable::try_new(Arc::clone(&self.engine.schema), vec![vec![]])?;
-            self.engine.context.read_table(Arc::new(empty))?
-        } else {
-            let options = ParquetReadOptions::default()
-                .parquet_pruning(true)
-                .skip_metadata(true)
-                .schema(&self.engine.schema);
-            self.engine.context.read_parquet(paths, options).await?
-        };
+        let frame = self.engine.context.read_table(self.table().await?)?;
         let mut frame =
             frame.with_column(AT, coalesce(vec![ident(names::TIME), ident(names::BROKER_TIME)]))?;
-        if let Some(within) = self.scope.filter() {
-            frame = frame.filter(within)?;
-        }
         if let Some(from) = span.from {
             frame = frame.filter(ident(AT).gt_eq(moment(from)))?;
         }
@@ -146,12 +170,6 @@ impl Session {
     pub(crate) async fn version(&self) -> Result<u64, Error> {
         Ok(self.engine.store.snapshot().await?.version)
     }
-}
-
-/// Whether a file may hold rows of the span. Rows without an event time are ordered by the broker's.
-fn may_hold(file: &FileEntry, span: Span) -> bool {
-    let Some((first, last)) = file.time.filter(|_| !file.has_no_time) else { return true };
-    span.from.is_none_or(|from| last >= from) && span.to.is_none_or(|to| first < to)
 }
 
 /// A moment as a literal.

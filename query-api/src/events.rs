@@ -3,10 +3,11 @@
 use crate::cursor::{Place, sort};
 use crate::engine::{Session, Span, is};
 use crate::error::Error;
+use crate::language::Query;
 use crate::rows::rows;
 use crate::views::{EventView, Page};
 use ambit_schemas::columns::names;
-use ambit_schemas::{Shard, Topic};
+use ambit_schemas::{Shard, Timestamp, Topic};
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{Expr, ident, lit};
 
@@ -49,9 +50,22 @@ pub struct EventFilter {
     pub rule: Option<String>,
     /// A text that stands in the event, whatever its case.
     pub text: Option<String>,
+    /// A query in the query language, and the time from which `since:24h` is seen.
+    pub query: Option<(Query, Timestamp)>,
 }
 
 impl EventFilter {
+    /// When it may have happened, by everything that is asked.
+    fn whole_span(&self) -> Span {
+        let Some((query, now)) = &self.query else { return self.span };
+        let asked = query.span(*now);
+        let to = match (self.span.to, asked.to) {
+            (Some(to), Some(other)) => Some(to.min(other)),
+            (to, other) => to.or(other),
+        };
+        Span { from: self.span.from.max(asked.from), to }
+    }
+
     fn expressions(&self) -> Result<Vec<Expr>, Error> {
         let equals = [
             (names::AGENT, &self.agent),
@@ -82,18 +96,21 @@ impl EventFilter {
             }
             all.push(ident(names::DATA).ilike(lit(format!("%{}%", escape(text)))));
         }
+        if let Some((query, now)) = &self.query {
+            all.extend(query.node.filter(*now));
+        }
         Ok(all)
     }
 }
 
 /// A text as it stands, for LIKE.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }
 
 impl Session {
     async fn filtered(&self, filter: &EventFilter) -> Result<DataFrame, Error> {
-        let mut frame = self.frame(filter.span).await?;
+        let mut frame = self.frame(filter.whole_span()).await?;
         for expression in filter.expressions()? {
             frame = frame.filter(expression)?;
         }

@@ -36,12 +36,12 @@ pub(crate) async fn authorise(
 
 /// The scope that authentication has granted. A route that is reached without any is refused.
 impl<S: Send + Sync> FromRequestParts<S> for Scope {
-    type Rejection = Problem;
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         let refused =
             || Problem::new(StatusCode::UNAUTHORIZED, "this resource is for those who are authenticated");
-        parts.extensions.get::<Self>().cloned().ok_or_else(refused)
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| refused().into_response())
     }
 }
 

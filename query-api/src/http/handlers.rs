@@ -51,7 +51,7 @@ pub(crate) async fn events(
     Ok(Json(
         app.engine
             .session(scope)
-            .events(&params.filter()?, params.order()?, params.limit(), params.cursor())
+            .events(&params.filter((app.sources.now)())?, params.order()?, params.limit(), params.cursor())
             .await?,
     ))
 }
@@ -101,7 +101,12 @@ pub(crate) async fn findings(
     params: Result<Query<SearchParams>, QueryRejection>,
 ) -> Answer<Page<FindingView>> {
     let params = query(params)?;
-    Ok(Json(app.engine.session(scope).findings(&params.filter()?, params.limit(), params.cursor()).await?))
+    Ok(Json(
+        app.engine
+            .session(scope)
+            .findings(&params.filter((app.sources.now)())?, params.limit(), params.cursor())
+            .await?,
+    ))
 }
 
 /// One finding.
@@ -146,7 +151,7 @@ pub(crate) async fn dead_letters(
 
 /// The newest checkpoint of every shard.
 #[utoipa::path(get, path = "/api/v1/checkpoints", responses((status = 200, body = Page<CheckpointView>)), security(("bearer" = [])))]
-pub(crate) async fn checkpoints(State(app): App, scope: Scope) -> Answer<Page<CheckpointView>> {
+pub(crate) async fn checkpoints(State(app): App) -> Answer<Page<CheckpointView>> {
     let items = read_checkpoints(app.ledgers.clone()).await?;
     Ok(Json(Page { items, next_cursor: None, incomplete: None }))
 }
