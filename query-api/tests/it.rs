@@ -3,6 +3,10 @@
 #![allow(clippy::disallowed_methods, reason = "scripts tell the tests by the environment what to do")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
+mod scope;
+mod search;
+mod support;
+
 use serde_json::Value;
 use std::path::Path;
 
