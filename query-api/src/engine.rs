@@ -19,6 +19,7 @@ use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{Expr, ident, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
+use futures::StreamExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -146,7 +147,14 @@ impl Session {
 
     /// All rows within the scope of the newest version that are of the span, with the column [`AT`].
     pub(crate) async fn frame(&self, span: Span) -> Result<DataFrame, Error> {
-        let frame = self.engine.context.read_table(self.table().await?)?;
+        Ok(self.versioned_frame(span).await?.0)
+    }
+
+    /// The same, with the version.
+    pub(crate) async fn versioned_frame(&self, span: Span) -> Result<(DataFrame, u64), Error> {
+        let table = self.table().await?;
+        let version = table.version();
+        let frame = self.engine.context.read_table(table)?;
         let mut frame =
             frame.with_column(AT, coalesce(vec![ident(names::TIME), ident(names::BROKER_TIME)]))?;
         if let Some(from) = span.from {
@@ -155,7 +163,11 @@ impl Session {
         if let Some(to) = span.to {
             frame = frame.filter(ident(AT).lt(moment(to)))?;
         }
-        Ok(frame)
+        Ok((frame, version))
+    }
+
+    pub(crate) const fn engine_context(&self) -> &SessionContext {
+        &self.engine.context
     }
 
     /// Runs a question to its end, within the bounds. Dropping the future stops it.
@@ -164,6 +176,27 @@ impl Session {
         let collected = timeout(Duration::from_millis(self.engine.timeout_ms), frame.collect()).await;
         drop(permit);
         Ok(collected.map_err(|_| Error::Timeout(self.engine.timeout_ms))??)
+    }
+
+    /// Runs a question and looks at its batches one after another, until one is enough.
+    pub(crate) async fn stream(
+        &self,
+        frame: DataFrame,
+        mut each: impl FnMut(&RecordBatch) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let permit = self.engine.permits.try_acquire().map_err(|_| Error::Busy)?;
+        let reading = async {
+            let mut batches = frame.execute_stream().await?;
+            while let Some(batch) = batches.next().await {
+                if !each(&batch?)? {
+                    break;
+                }
+            }
+            Ok::<(), Error>(())
+        };
+        let read = timeout(Duration::from_millis(self.engine.timeout_ms), reading).await;
+        drop(permit);
+        read.map_err(|_| Error::Timeout(self.engine.timeout_ms))?
     }
 
     /// The version of the table that is newest now.

@@ -13,21 +13,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// When the first event happens, in microseconds since 1970: 2026-11-24T09:00:00Z.
-pub const START: i64 = 1_795_510_800_000_000;
-pub const SECOND: i64 = 1_000_000;
+pub(crate) const START: i64 = 1_795_510_800_000_000;
+pub(crate) const SECOND: i64 = 1_000_000;
 
 /// An event on its way into the store.
 #[derive(Debug, Clone)]
-pub struct Told {
-    pub topic: Topic,
-    pub kind: String,
-    pub time: i64,
-    pub data: Value,
+pub(crate) struct Told {
+    pub(crate) topic: Topic,
+    pub(crate) kind: String,
+    pub(crate) time: i64,
+    pub(crate) data: Value,
 }
 
 impl Told {
     /// An event of the agent `agent`, in the task `task`, so many seconds after the start.
-    pub fn new(kind: &str, second: i64, agent: &str, task: &str, rest: Value) -> Self {
+    pub(crate) fn new(kind: &str, second: i64, agent: &str, task: &str, rest: Value) -> Self {
         let mut data = json!({
             "tenant_uid": "acme",
             "ai_agent": {"uid": format!("spiffe://acme.example/agent/{agent}"), "name": agent, "blueprint": format!("{agent}@1")},
@@ -37,17 +37,17 @@ impl Told {
         Self { topic: Topic::Events, kind: kind.to_owned(), time: START + second * SECOND, data }
     }
 
-    pub fn call(second: i64, agent: &str, task: &str, tool: &str, arguments: Value) -> Self {
+    pub(crate) fn call(second: i64, agent: &str, task: &str, tool: &str, arguments: Value) -> Self {
         let call = json!({"tool_call": {"id": format!("call-{agent}-{second}"), "name": tool, "arguments": arguments}});
         Self::new("tool_call.requested", second, agent, task, call)
     }
 
-    pub fn tenant(mut self, tenant: &str) -> Self {
+    pub(crate) fn tenant(mut self, tenant: &str) -> Self {
         self.data["tenant_uid"] = tenant.into();
         self
     }
 
-    pub fn topic(mut self, topic: Topic) -> Self {
+    pub(crate) fn topic(mut self, topic: Topic) -> Self {
         self.topic = topic;
         self
     }
@@ -59,15 +59,15 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 /// A store in a directory of its own.
-pub struct Fixture {
-    pub dir: tempfile::TempDir,
-    pub store: Store,
+pub(crate) struct Fixture {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) store: Store,
     next: HashMap<Shard, u64>,
     count: u64,
 }
 
 impl Fixture {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options =
             ambit_store::Options { fsync: false, ..ambit_store::Options::durable(dir.path().join("store")) };
@@ -76,7 +76,7 @@ impl Fixture {
     }
 
     /// Stores events in one commit, as one file, as ingest would.
-    pub async fn append(&mut self, events: &[Told]) {
+    pub(crate) async fn append(&mut self, events: &[Told]) {
         let mut builder = RowBuilder::new(events.len());
         let (mut before, mut after): (HashMap<Shard, u64>, HashMap<Shard, u64>) = <_>::default();
         for told in events {
@@ -111,19 +111,19 @@ impl Fixture {
     }
 
     /// Makes one file of all.
-    pub async fn compact(&self) {
+    pub(crate) async fn compact(&self) {
         let options = Maintenance { fan_in: 2, ..Maintenance::default() };
         let done = self.store.compact(&options, i32::MAX, true).await.unwrap();
         assert!(done.written > 0, "{done:?}");
     }
 
     /// An engine that reads every row.
-    pub fn plain(&self) -> Engine {
+    pub(crate) fn plain(&self) -> Engine {
         Engine::new(self.store.clone(), &Options::default()).unwrap()
     }
 
     /// An engine with indexes, and who keeps them.
-    pub fn indexed(&self) -> (Engine, Keeper, Arc<Kept>) {
+    pub(crate) fn indexed(&self) -> (Engine, Keeper, Arc<Kept>) {
         let engine = self.plain().with_index(self.dir.path().join("index"));
         let options = IndexOptions { min_rows: 1, memory_mb: 15, ..IndexOptions::default() };
         let kept = Arc::new(Kept::default());
@@ -131,7 +131,7 @@ impl Fixture {
         (engine, keeper, kept)
     }
 
-    pub fn session(&self) -> Session {
+    pub(crate) fn session(&self) -> Session {
         self.plain().session(Scope::all())
     }
 }
@@ -160,7 +160,7 @@ fn record(shard: Shard, offset: u64, number: u64, told: &Told) -> Record {
 }
 
 /// The events that a query finds, oldest first, all pages.
-pub async fn found(session: &Session, query: &str, now: i64) -> Vec<String> {
+pub(crate) async fn found(session: &Session, query: &str, now: i64) -> Vec<String> {
     let query = Query::parse(query).unwrap_or_else(|error| panic!("{}", error.marked(query)));
     let filter = EventFilter { query: Some((query, Timestamp::from_micros(now))), ..EventFilter::default() };
     let (mut all, mut cursor) = (Vec::new(), None);

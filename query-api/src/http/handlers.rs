@@ -1,7 +1,6 @@
 //! The resources.
 
 use crate::agents::{AgentDetail, AgentView};
-use crate::chain::ChainView;
 use crate::error::Error;
 use crate::events::parse_reference;
 use crate::http::params::{DeadLetterParams, SearchParams};
@@ -113,12 +112,6 @@ pub(crate) async fn findings(
 #[utoipa::path(get, path = "/api/v1/findings/{id}", params(("id" = String, Path)), responses((status = 200, body = FindingView)), security(("bearer" = [])))]
 pub(crate) async fn finding(State(app): App, scope: Scope, Path(id): Path<String>) -> Answer<FindingView> {
     Ok(Json(app.engine.session(scope).finding(&id).await?))
-}
-
-/// The action chain of a root task.
-#[utoipa::path(get, path = "/api/v1/tasks/{root_task}/chain", params(("root_task" = String, Path)), responses((status = 200, body = ChainView)), security(("bearer" = [])))]
-pub(crate) async fn chain(State(app): App, scope: Scope, Path(root_task): Path<String>) -> Answer<ChainView> {
-    Ok(Json(app.engine.session(scope).chain(&root_task).await?))
 }
 
 /// Agents, latest first.

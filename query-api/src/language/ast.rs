@@ -5,6 +5,7 @@ use super::fields::{Field, Number};
 use super::moment::Moment;
 use super::parse::Parser;
 use crate::text::{Phrase, Place};
+use ambit_schemas::Timestamp;
 use ambit_schemas::finding::Severity;
 use std::fmt;
 
@@ -21,6 +22,12 @@ impl Query {
     /// Where it is wrong, and what to do.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
         Parser::new(text)?.whole().map(|node| Self { node })
+    }
+
+    /// The same query with moments in place of `24h`: it means the same whenever it is asked.
+    #[must_use]
+    pub fn seen_from(self, now: Timestamp) -> Self {
+        Self { node: self.node.seen_from(now) }
     }
 }
 
@@ -56,6 +63,25 @@ pub(crate) enum Node {
     Until(Moment),
     /// Words stand in a place.
     Text(Place, Words),
+}
+
+impl Node {
+    fn seen_from(self, now: Timestamp) -> Self {
+        let all = |parts: Vec<Self>| parts.into_iter().map(|part| part.seen_from(now)).collect();
+        match self {
+            Self::All(parts) => Self::All(all(parts)),
+            Self::Any(parts) => Self::Any(all(parts)),
+            Self::Not(inner) => Self::Not(Box::new(inner.seen_from(now))),
+            Self::Since(moment) => Self::Since(Moment::At(moment.seen_from(now))),
+            Self::Until(moment) => Self::Until(Moment::At(moment.seen_from(now))),
+            same @ (Self::Is(..)
+            | Self::Has(_)
+            | Self::Number(..)
+            | Self::Severity(..)
+            | Self::Duplicate(_)
+            | Self::Text(..)) => same,
+        }
+    }
 }
 
 /// How a value is compared.

@@ -59,6 +59,7 @@ impl Node {
 
 impl Query {
     /// The span of time outside which nothing can be found, seen from now.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "every other clause says nothing of time")]
     pub(crate) fn span(&self, now: Timestamp) -> Span {
         let parts = match &self.node {
             Node::All(parts) => parts.as_slice(),

@@ -145,7 +145,7 @@ mod tests {
             ("since:soon", 6, "24h"),
             ("agent>5", 0, "compared with `:`"),
             ("*tail", 0, "end with `*`"),
-            ("---", 0, "missing"),
+            ("---", 2, "missing"),
             ("ünï ()", 4, "nothing"),
             ("offset:x", 7, "whole number"),
             ("[a]", 0, "sequence"),

@@ -15,6 +15,7 @@ pub(super) fn may_hold(file: &FileEntry, span: Span) -> bool {
 }
 
 /// The span of event time outside which no row can fulfil the filters, all of which must hold.
+#[allow(clippy::wildcard_enum_match_arm, reason = "every other comparison bounds nothing")]
 pub(super) fn span(filters: &[Expr]) -> Span {
     let mut span = Span::default();
     for (operator, moment) in filters.iter().filter_map(bound) {
@@ -44,6 +45,7 @@ fn bound(filter: &Expr) -> Option<(Operator, Timestamp)> {
 }
 
 /// The column, or the column with the broker's time where it is null.
+#[allow(clippy::wildcard_enum_match_arm, reason = "every other expression is no time")]
 fn is_time(expr: &Expr) -> bool {
     match expr {
         Expr::Column(column) => column.name == names::TIME,
@@ -54,6 +56,7 @@ fn is_time(expr: &Expr) -> bool {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "every other value is no moment")]
 fn moment(expr: &Expr) -> Option<Timestamp> {
     let Expr::Literal(value, _) = expr else { return None };
     let micros = match value {

@@ -1,8 +1,9 @@
 //! Reading data files, or rows of them.
 
+use super::screen::Screen;
 use crate::text::Bits;
 use ambit_store::FileEntry;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
 use datafusion::common::{DFSchema, Result, exec_datafusion_err, exec_err};
 use datafusion::config::TableParquetOptions;
@@ -76,7 +77,7 @@ pub(crate) fn file_rows(
     let columns = columns.iter().map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
     let scan = Scan::new(place, schema, Some(&columns))?;
     let state = context.state();
-    let plan = scan.plan(&state, vec![Chosen { file: file.clone(), rows: None }], &[])?;
+    let plan = scan.plan(&state, vec![Chosen { file: file.clone(), rows: None }], &[], &[])?;
     // One file is one group, and nothing splits it: the plan is run as it stands.
     plan.execute(0, context.task_ctx())
 }
@@ -108,30 +109,43 @@ impl<'a> Scan<'a> {
         Ok(Arc::new(self.schema.project(&self.projection)?))
     }
 
-    /// Reads files, and of their rows those that fulfil all filters.
+    /// Reads files, and of their rows those that fulfil all filters; those of `guarded` are tried only on rows that
+    /// fulfil the others.
     pub(crate) fn plan(
         &self,
         state: &dyn Session,
         files: Vec<Chosen>,
         filters: &[Expr],
+        guarded: &[Expr],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let Some(filter) = conjunction(filters.iter().cloned()) else {
-            return self.read(state, files, &self.projection);
-        };
-        // Columns that only the filter needs come last, and go again.
+        // Columns that only filters need come last, and go again.
         let mut columns = self.projection.clone();
-        for column in filter.column_refs() {
+        for column in filters.iter().chain(guarded).flat_map(Expr::column_refs) {
             let index = self.schema.index_of(&column.name)?;
             if !columns.contains(&index) {
                 columns.push(index);
             }
         }
-        let read = self.read(state, files, &columns)?;
-        let fields: Schema = self.schema.project(&columns)?;
-        let predicate = state.create_physical_expr(filter, &DFSchema::try_from(fields)?)?;
+        let fields = DFSchema::try_from(self.schema.project(&columns)?)?;
         let kept: Vec<usize> = (0..self.projection.len()).collect();
-        let filtered = FilterExecBuilder::new(predicate, read).apply_projection(Some(kept))?.build()?;
-        Ok(Arc::new(filtered))
+        let predicate = |filters: &[Expr]| {
+            let filter = conjunction(filters.iter().cloned());
+            filter.map(|filter| state.create_physical_expr(filter, &fields)).transpose()
+        };
+        let (first, last) = (predicate(filters)?, predicate(guarded)?);
+        let mut plan = self.read(state, files, &columns)?;
+        if let Some(first) = first {
+            let mut filter = FilterExecBuilder::new(first, plan);
+            if last.is_none() {
+                filter = filter.apply_projection(Some(kept.clone()))?;
+            }
+            plan = Arc::new(filter.build()?);
+        }
+        if let Some(last) = last {
+            let filter = FilterExecBuilder::new(last, Arc::new(Screen::new(plan)));
+            plan = Arc::new(filter.apply_projection(Some(kept))?.build()?);
+        }
+        Ok(plan)
     }
 
     fn read(

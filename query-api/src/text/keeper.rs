@@ -108,10 +108,7 @@ impl Keeper {
         let path = dir.join(LOCK);
         let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => {
-                self.shelf.begin_keeping();
-                Ok(Some(file))
-            }
+            Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(cause)) => Err(failed(cause)),
         }
@@ -119,6 +116,9 @@ impl Keeper {
 
     /// Does what is due. The newest files come first: they are what people ask about.
     pub async fn pass(&self) -> Result<(), Error> {
+        let dir = self.shelf.dir();
+        std::fs::create_dir_all(dir).map_err(|cause| Error::IndexFolder { path: dir.to_owned(), cause })?;
+        self.shelf.begin_keeping();
         let snapshot = self.engine.snapshot().await?;
         let due: Vec<&FileEntry> =
             snapshot.files.iter().rev().filter(|file| file.rows >= self.options.min_rows.max(1)).collect();

@@ -17,7 +17,7 @@ mod words;
 
 pub(crate) use bits::Bits;
 pub(crate) use condition::Condition;
-pub(crate) use function::match_function;
+pub(crate) use function::{FUNCTION, match_function};
 pub use keeper::{IndexOptions, Keeper, Kept};
 pub(crate) use query::{InvalidText, Phrase};
 pub(crate) use shelf::Shelf;
