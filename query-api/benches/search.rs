@@ -98,7 +98,7 @@ fn event(number: u64) -> Record {
         data["task"]["parent_id"] = parent.into();
     }
     let time = START + i64::try_from(number).unwrap() * STEP_MICROS;
-    let header = |name: &str, value: &str| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()));
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let kind = if denied { "denied" } else { "requested" };
     Record {
         shard: Shard::new(Topic::Events, 0),
@@ -111,7 +111,8 @@ fn event(number: u64) -> Record {
             header("ce_source", "bench"),
             header("ce_type", &format!("ambit.tool_call.{kind}.v1")),
             header("ce_time", &Timestamp::from_micros(time).to_string()),
-        ],
+        ]
+        .into(),
         value: Some(Bytes::from(data.to_string())),
     }
 }

@@ -137,7 +137,7 @@ impl Fixture {
 }
 
 fn record(shard: Shard, offset: u64, number: u64, told: &Told) -> Record {
-    let header = |name: &str, value: &str| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()));
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let value = match &told.data {
         // What is no object is stored as it is: a dead letter.
         Value::String(text) => text.clone(),
@@ -154,7 +154,8 @@ fn record(shard: Shard, offset: u64, number: u64, told: &Told) -> Record {
             header("ce_source", "test"),
             header("ce_type", &format!("ambit.{}.v1", told.kind)),
             header("ce_time", &Timestamp::from_micros(told.time).to_string()),
-        ],
+        ]
+        .into(),
         value: Some(Bytes::from(value)),
     }
 }
