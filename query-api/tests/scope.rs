@@ -30,7 +30,7 @@ fn only_authentication_and_commands_make_a_scope() {
             continue;
         }
         let may = name.starts_with("src/commands/")
-            || name.starts_with("query-api/src/http/auth")
+            || name.starts_with("query-api/src/access/")
             || name == "query-api/src/http/guard.rs";
         assert!(may, "{name} makes a scope: only authentication may say whose data an answer is from");
         made += 1;

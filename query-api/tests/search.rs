@@ -159,7 +159,7 @@ async fn words_are_found_where_they_stand() {
             ("passwd OR corp", vec![2, 3]),
             ("請求", vec![5]),
             ("agent:mail* tool:send_* etc", vec![3]),
-            ("-(invoice* OR etc) body", vec![]),
+            ("-(invoice* OR etc) body", vec![2, 5]),
             ("args:body etc", vec![3]),
             ("send_email", vec![0, 1, 2, 3, 4, 5]),
             ("args:send_email", vec![]),

@@ -120,7 +120,7 @@ async fn everything_but_a_select_over_the_tables_is_refused() {
     }
     // What is just within the bounds is planned without running out of stack.
     for sql in
-        [format!("SELECT {}1", "1+".repeat(190)), format!("SELECT {}1{}", "(".repeat(45), ")".repeat(45))]
+        [format!("SELECT {}1", "1+".repeat(140)), format!("SELECT {}1{}", "(".repeat(45), ")".repeat(45))]
     {
         assert_eq!(rows(&session, &sql).await.len(), 1);
     }
@@ -163,7 +163,7 @@ async fn a_tenant_hears_nothing_of_another_not_even_by_an_error() {
             assert_eq!(rows(&session, sql).await, [vec![json!(expected)]], "{sql}");
         }
         // This fails on the other tenant's row only: within the scope it does not fail at all.
-        let trap = "SELECT count(*) FROM events WHERE CAST(CASE WHEN tool = 'steal' THEN data ELSE '1' END AS INT) = 1";
+        let trap = "SELECT count(*) FROM events WHERE CAST(CASE WHEN tool = 'steal' THEN data ELSE '1' END AS INT) > 0";
         assert_eq!(rows(&session, trap).await, [vec![json!(21)]]);
         let all = engine.session(Scope::all()).sql(trap, 10).await.unwrap_err();
         assert!(all.to_string().contains("hunter2"), "the trap catches nothing: {all}");

@@ -13,7 +13,7 @@ pub const SQL_ROWS_MAX: usize = 10_000;
 /// Rows of an answer when nobody says.
 pub const SQL_ROWS_DEFAULT: usize = 1_000;
 /// Most operators and parentheses: each may nest an expression one deeper, and planning walks it by recursion.
-const NESTING_MAX: usize = 200;
+const NESTING_MAX: usize = 150;
 /// Most other words.
 const TOKENS_MAX: usize = 2_000;
 /// Functions whose answer may be as large as one argument says, beyond what the memory's bound sees.

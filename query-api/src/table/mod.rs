@@ -94,9 +94,10 @@ impl TableProvider for EventsTable {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let asked: Vec<Expr> = filters.iter().flat_map(|filter| split_conjunction(filter)).cloned().collect();
-        // Within one tenant, a condition that could fail must not see other tenants' rows.
-        let (mut filters, guarded): (Vec<Expr>, Vec<Expr>) =
-            asked.into_iter().partition(|filter| self.scope.only().is_none() || screen::is_harmless(filter));
+        // Within a narrower scope, a condition that could fail must not see rows beyond it.
+        let (mut filters, guarded): (Vec<Expr>, Vec<Expr>) = asked
+            .into_iter()
+            .partition(|filter| self.scope.filter().is_none() || screen::is_harmless(filter));
         filters.extend(self.scope.filter());
         let scan = Scan::new(&self.place, &self.schema, projection)?;
         let (mut indexed, mut unindexed) = (Vec::new(), Vec::new());
