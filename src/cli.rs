@@ -53,6 +53,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Search stored events from the command line.
     Search(SearchArgs),
+    /// Run one SELECT over the tables `events`, `findings` and `responses`.
+    Sql(SqlArgs),
     /// Judge the stored events again with the rules of this version, and compare with the findings that were given.
     /// Exit code 0: the same, 1: could not be told, 2: others.
     Replay(ReplayArgs),
@@ -223,8 +225,10 @@ pub struct EvalArgs {
 /// `ambit search`.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// Text that the event contains.
-    pub text: Option<String>,
+    /// Words, phrases and fields, such as `agent:billing-* severity>=high since:24h invoice`, or
+    /// `sequence by agent within 5m [ tool:read_* ] [ tool:send_* ]`.
+    #[arg(value_name = "QUERY")]
+    pub query: Option<String>,
     /// Events not before this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
@@ -246,6 +250,20 @@ pub struct SearchArgs {
     /// At most so many.
     #[arg(long, default_value_t = 20)]
     pub limit: u32,
+    /// Print JSON lines instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ambit sql`.
+#[derive(Debug, Args)]
+pub struct SqlArgs {
+    /// The SELECT.
+    #[arg(value_name = "SELECT")]
+    pub query: String,
+    /// At most so many rows.
+    #[arg(long, default_value_t = ambit_query_api::SQL_ROWS_DEFAULT)]
+    pub limit: usize,
     /// Print JSON lines instead of a table.
     #[arg(long)]
     pub json: bool,

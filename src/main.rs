@@ -85,6 +85,7 @@ async fn dispatch(command: Command, mut config: Config) -> anyhow::Result<ExitCo
         Command::ReplayRuns(args) => commands::replay_runs::run(&config, &args).await?,
         Command::Eval(args) => tokio::task::block_in_place(|| commands::eval::run(&args))?,
         Command::Search(args) => commands::search::run(&config, &args).await?,
+        Command::Sql(args) => commands::sql::run(&config, &args).await?,
         Command::Replay(args) => return commands::replay::run(&config, &args).await,
         Command::DeadLetters(command) => return commands::dead_letters::run(&config, &command).await,
         Command::Verify(args) => return commands::verify::run(&config, &args).await,

@@ -6,9 +6,15 @@ pub enum Error {
     /// The question is not well put.
     #[error("{0}")]
     Bad(String),
+    /// The query is not well put.
+    #[error("the query cannot be read: {0}")]
+    Query(#[from] crate::language::QueryError),
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
+    /// Whoever asks may not have the answer.
+    #[error("{0}")]
+    Forbidden(String),
     /// Too many questions at once.
     #[error("too many questions run at once: ask again in a moment")]
     Busy,
@@ -27,6 +33,17 @@ pub enum Error {
     /// A file of the ledger.
     #[error("a file of the ledger cannot be read: check that its directory is mounted and readable")]
     Tiles(#[source] std::io::Error),
+    /// The folder of the text indexes.
+    #[error(
+        "the text indexes' folder {path} cannot be read or written: check that it may be, and that there is room"
+    )]
+    IndexFolder {
+        /// Where.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
     /// A stored row.
     #[error("a stored row cannot be read: run `ambit verify`")]
     Row(#[from] ambit_schemas::columns::UnreadableRow),

@@ -1,5 +1,6 @@
 //! How the API is configured.
 
+use crate::text::IndexOptions;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -42,6 +43,8 @@ pub struct Options {
     pub concurrent_queries: usize,
     /// Megabytes that all questions together may hold.
     pub memory_mb: usize,
+    /// How text is indexed.
+    pub index: IndexOptions,
     /// Whether checkpoints and tiles (`/ledger/...`) are given to anybody, so that other people's tools can follow the
     /// log. They hold hashes and sizes, no events. Everything else always needs the token.
     pub public_ledger: bool,
@@ -55,6 +58,7 @@ impl Default for Options {
             query_timeout_ms: 15_000,
             concurrent_queries: 8,
             memory_mb: 512,
+            index: IndexOptions::default(),
             public_ledger: false,
         }
     }

@@ -9,8 +9,8 @@ use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
 /// One row of an answer. Columns that are absent are null.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowView<'a> {
-    batch: &'a RecordBatch,
-    row: usize,
+    pub(crate) batch: &'a RecordBatch,
+    pub(crate) row: usize,
 }
 
 /// All rows of an answer.
@@ -19,7 +19,7 @@ pub(crate) fn rows(batches: &[RecordBatch]) -> impl Iterator<Item = RowView<'_>>
 }
 
 impl RowView<'_> {
-    fn cell(&self, column: &str) -> Option<&ArrayRef> {
+    pub(crate) fn cell(&self, column: &str) -> Option<&ArrayRef> {
         self.batch.column_by_name(column).filter(|array| !array.is_null(self.row))
     }
 

@@ -3,6 +3,13 @@
 #![allow(clippy::disallowed_methods, reason = "scripts tell the tests by the environment what to do")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
+mod chains;
+mod http;
+mod scope;
+mod search;
+mod sql;
+mod support;
+
 use serde_json::Value;
 use std::path::Path;
 
@@ -28,7 +35,8 @@ fn every_resource_asks_for_the_token_and_is_only_read() {
     assert!(paths.contains_key("/api/v1/events") && paths.contains_key("/api/v1/tasks/{root_task}/chain"));
     for (path, operations) in paths.iter().filter(|(path, _)| path.starts_with("/api/")) {
         for (method, operation) in operations.as_object().unwrap() {
-            assert_eq!(method, "get", "{path}");
+            // A SELECT is too long for an address; it only reads all the same.
+            assert!(method == "get" || (method == "post" && path == "/api/v1/sql"), "{method} {path}");
             assert!(operation["security"].to_string().contains("bearer"), "{path} asks for nothing");
         }
     }

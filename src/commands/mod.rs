@@ -7,5 +7,6 @@ pub mod replay;
 pub mod replay_runs;
 pub mod search;
 pub mod simulate;
+pub mod sql;
 pub mod store;
 pub mod verify;

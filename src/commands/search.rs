@@ -4,38 +4,78 @@ use crate::cli::SearchArgs;
 use crate::config::Config;
 use crate::output::print;
 use crate::roles::parts::Parts;
-use ambit_query_api::{Engine, EventFilter, EventView, Order, Span};
+use crate::simulate::now;
+use ambit_query_api::{
+    EventFilter, EventView, Order, Query, QueryError, Scope, SequenceQuery, Session, Span,
+};
 use ambit_schemas::Timestamp;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 /// Runs the command.
 pub async fn run(config: &Config, args: &SearchArgs) -> anyhow::Result<()> {
-    Parts { config }.must_have_store()?;
-    let engine = Engine::new(Parts { config }.store().await?, &config.api)?;
+    let parts = Parts { config };
+    parts.must_have_store()?;
+    let asked = args.query.as_deref().unwrap_or_default();
+    // Whoever can read the files sees all of them.
+    let session = parts.engine(parts.store().await?)?.session(Scope::all());
+    if SequenceQuery::is_meant(asked) {
+        return sequences(&session, asked, args).await;
+    }
+    let query = Query::parse(asked).map_err(|error| pointed(&error, asked))?;
     let filter = EventFilter {
         span: Span { from: time("--from", args.from.as_deref())?, to: time("--to", args.to.as_deref())? },
         agent: args.agent.clone(),
         within: args.task.clone(),
         tool: args.tool.clone(),
         kind: args.kind.clone(),
-        text: args.text.clone(),
+        query: Some((query, now())),
         ..EventFilter::default()
     };
-    let page = engine.events(&filter, Order::Descending, args.limit, None).await?;
+    let page = session.events(&filter, Order::Descending, args.limit, None).await?;
     for event in &page.items {
+        show(event, args.json)?;
+    }
+    said(page.items.is_empty(), page.next_cursor.is_some(), args);
+    Ok(())
+}
+
+/// The error with a caret under the letter.
+fn pointed(error: &QueryError, query: &str) -> anyhow::Error {
+    anyhow!("the query cannot be read\n{}", error.marked(query))
+}
+
+async fn sequences(session: &Session, asked: &str, args: &SearchArgs) -> anyhow::Result<()> {
+    let query = SequenceQuery::parse(asked).map_err(|error| pointed(&error, asked))?;
+    let page = session.sequences(&query, now(), args.limit, None).await?;
+    for sequence in &page.items {
         if args.json {
-            print(&serde_json::to_string(event)?);
-        } else {
-            print(&line(event));
+            print(&serde_json::to_string(sequence)?);
+            continue;
+        }
+        print(&format!("{} within {:.3} s", sequence.key, sequence.seconds));
+        for event in &sequence.events {
+            print(&format!("  {}", line(event)));
         }
     }
-    if page.items.is_empty() && !args.json {
+    if let Some(why) = &page.incomplete {
+        print(why);
+    }
+    said(page.items.is_empty(), page.next_cursor.is_some(), args);
+    Ok(())
+}
+
+fn show(event: &EventView, json: bool) -> anyhow::Result<()> {
+    print(&if json { serde_json::to_string(event)? } else { line(event) });
+    Ok(())
+}
+
+fn said(nothing: bool, more: bool, args: &SearchArgs) {
+    if nothing && !args.json {
         print("nothing found");
     }
-    if page.next_cursor.is_some() && !args.json {
+    if more && !args.json {
         print(&format!("there are more than {}: raise --limit or narrow the search", args.limit));
     }
-    Ok(())
 }
 
 fn line(event: &EventView) -> String {

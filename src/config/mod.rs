@@ -203,6 +203,11 @@ impl Config {
         self.data_dir.join("ledger")
     }
 
+    /// Text indexes.
+    pub fn index_dir(&self) -> PathBuf {
+        self.data_dir.join("index")
+    }
+
     /// Keys and tokens.
     pub fn keys_dir(&self) -> PathBuf {
         self.data_dir.join("keys")

@@ -28,6 +28,14 @@ const HELP: &[(&str, &str)] = &[
     ("gateway_accepted_total", "Events that the gateway took and Kafka has."),
     ("gateway_redacted_total", "Values that the gateway redacted."),
     ("gateway_refused_total", "Events that the gateway refused."),
+    ("index_built_total", "Text indexes that were built."),
+    (
+        "index_failed_total",
+        "Text indexes that were damaged or could not be built; rows are read in their place.",
+    ),
+    ("index_files", "Data files that have a text index."),
+    ("index_pending_files", "Data files that are to have a text index and have none yet."),
+    ("index_removed_total", "Text indexes that were deleted because their data files are gone."),
     ("ingest_bytes_total", "Bytes of keys and values that were stored."),
     ("ingest_clock_skews_total", "Events whose time was too far from when Kafka had them."),
     ("ingest_commits_total", "Commits to the table."),
@@ -106,7 +114,7 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
         all.push((format!("ambit_ingest_next_offset{{shard=\"{shard}\"}}"), next));
     }
     let (analyze, gateway, maintain) = (&handles.analyze, &handles.gateway, &handles.maintain);
-    let topics = &handles.topics;
+    let (topics, index) = (&handles.topics, &handles.index);
     for (name, counter) in [
         ("ambit_analyzer_events_total", &analyze.events),
         ("ambit_analyzer_skipped_total", &analyze.skipped),
@@ -121,6 +129,11 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
         ("ambit_sources_opaque_total", &topics.opaque),
         ("ambit_sources_faulty_total", &topics.faulty),
         ("ambit_sources_lost_total", &topics.lost),
+        ("ambit_index_files", &index.indexed_files),
+        ("ambit_index_pending_files", &index.pending_files),
+        ("ambit_index_built_total", &index.built),
+        ("ambit_index_removed_total", &index.removed),
+        ("ambit_index_failed_total", &index.failed),
         ("ambit_store_active_files", &maintain.active_files),
         ("ambit_store_compacted_files_total", &maintain.replaced),
         ("ambit_store_vacuumed_files_total", &maintain.deleted_files),

@@ -10,6 +10,7 @@ use ambit_bus::{Linger, Producer};
 use ambit_ingest::Ledgers;
 use ambit_ingest::outside::Outside;
 use ambit_ledger::CheckpointSigner;
+use ambit_query_api::Engine;
 use ambit_store::{Payloads, Store};
 use anyhow::{Context, bail};
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -37,6 +38,13 @@ impl Parts<'_> {
     /// The store, made if it is not there.
     pub async fn store(&self) -> anyhow::Result<Store> {
         Store::open(self.store_options()).await.context("the store cannot be opened")
+    }
+
+    /// What answers questions about the store.
+    pub fn engine(&self, store: Store) -> anyhow::Result<Engine> {
+        let engine = Engine::new(store, &self.config.api).context("the query engine cannot be set up")?;
+        let indexed = self.config.api.index.enabled;
+        Ok(if indexed { engine.with_index(self.config.index_dir()) } else { engine })
     }
 
     /// Whether there is a store, for those who only look: a mistyped directory is not to become an empty store. One in an

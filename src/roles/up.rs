@@ -20,7 +20,7 @@ use ambit_bus::HealthProbe;
 use ambit_enforcement::Polls;
 use ambit_ingest::scrub::Scrubber;
 use ambit_ingest::verify::Verification;
-use ambit_query_api::Engine;
+use ambit_query_api::{Engine, Keeper, Kept};
 use ambit_schemas::redact::RedactionSecret;
 use ambit_schemas::{Shard, Topic};
 use ambit_store::Store;
@@ -74,6 +74,8 @@ pub struct Handles {
     pub topics: Arc<gateway::TopicCounters>,
     /// The table's upkeep.
     pub maintain: Arc<maintain::Counters>,
+    /// The text indexes.
+    pub index: Arc<Kept>,
     /// Whether Kafka answers.
     pub kafka: ambit_bus::Health,
     /// What whoever runs this should know, though nothing is wrong.
@@ -413,9 +415,10 @@ impl Process {
         let address = listener.local_addr().context("the API's address")?;
         let token = keys::token(&self.config.keys_dir().join("api.token"))?;
         let url = format!("http://{address}/#token={}", token.as_str());
+        let engine = parts.engine(self.store().await?)?;
         let service = ambit_query_api::Service {
             options: self.config.api.clone(),
-            engine: Engine::new(self.store().await?, &self.config.api)?,
+            engine: engine.clone(),
             ledgers: ambit_query_api::Ledgers {
                 dir: self.config.ledger_dir(),
                 log_name: self.config.ledger.log_name.clone(),
@@ -425,6 +428,7 @@ impl Process {
             token,
             sources: metrics::sources(&self.handles),
         };
+        self.start_index(&engine);
         let mut listener = Some(listener);
         self.supervisor.spawn(Stage::Serving, "api", OnError::Stop, move |shutdown| {
             let (service, listener) = (service.clone(), listener.take());
@@ -439,6 +443,18 @@ impl Process {
             std::fs::write(path, &url).with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(url)
+    }
+}
+
+impl Process {
+    /// Starts what keeps the text indexes, unless they are switched off.
+    fn start_index(&mut self, engine: &Engine) {
+        let kept = Arc::clone(&self.handles.index);
+        let Some(keeper) = Keeper::new(engine, &self.config.api.index, kept) else { return };
+        self.supervisor.spawn(Stage::Serving, "index", OnError::Restart, move |shutdown| {
+            let keeper = keeper.clone();
+            async move { Ok(keeper.run(shutdown).await?) }
+        });
     }
 }
 

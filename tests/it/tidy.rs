@@ -64,10 +64,11 @@ fn crates_import_only_whom_they_may() {
 
 #[test]
 fn each_heavy_library_has_one_owner() {
-    let owners: [(&str, &[&str]); 9] = [
+    let owners: [(&str, &[&str]); 10] = [
         ("rdkafka", &["bus"]),
         ("deltalake", &["store"]),
         ("datafusion", &["query-api"]),
+        ("tantivy", &["query-api"]),
         ("tlog_tiles", &["ledger"]),
         ("signed_note", &["ledger"]),
         ("rusqlite", &["enforcement"]),

@@ -7,6 +7,7 @@ mod ledger;
 mod metrics;
 mod params;
 mod problem;
+mod search;
 
 pub use guard::presents;
 
@@ -57,7 +58,15 @@ fn api() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(handlers::event))
         .routes(routes!(handlers::findings))
         .routes(routes!(handlers::finding))
-        .routes(routes!(handlers::chain))
+        .routes(routes!(search::search))
+        .routes(routes!(search::sequences))
+        .routes(routes!(search::sql))
+        .routes(routes!(search::task_chain))
+        .routes(routes!(search::event_chain))
+        .routes(routes!(search::credential))
+        .routes(routes!(search::task_holdings))
+        .routes(routes!(search::agent_holdings))
+        .routes(routes!(search::compare))
         .routes(routes!(handlers::agents))
         .routes(routes!(handlers::agent))
         .routes(routes!(handlers::dead_letters))

@@ -3,6 +3,7 @@
 use crate::engine::Span;
 use crate::error::Error;
 use crate::events::{EventFilter, LIMIT_DEFAULT, Order};
+use crate::language::Query;
 use ambit_schemas::Timestamp;
 use ambit_schemas::finding::Severity;
 use serde::Deserialize;
@@ -36,6 +37,8 @@ pub(crate) struct SearchParams {
     rule: Option<String>,
     /// A text that stands in the event, whatever its case.
     text: Option<String>,
+    /// A query in the query language, such as `agent:billing-* severity>=high since:24h invoice` (docs/search.md).
+    q: Option<String>,
     /// Items of the page, 1 to 500.
     limit: Option<u32>,
     /// Where the page begins: `next_cursor` of the page before.
@@ -84,7 +87,7 @@ impl SearchParams {
         }
     }
 
-    pub(crate) fn filter(&self) -> Result<EventFilter, Error> {
+    pub(crate) fn filter(&self, now: Timestamp) -> Result<EventFilter, Error> {
         let span = Span { from: time("from", self.from.as_deref())?, to: time("to", self.to.as_deref())? };
         if let (Some(from), Some(to)) = (span.from, span.to)
             && from >= to
@@ -102,6 +105,10 @@ impl SearchParams {
             severity: severity(value("severity", self.severity.as_deref())?)?,
             rule: value("rule", self.rule.as_deref())?,
             text: value("text", self.text.as_deref())?,
+            query: match self.q.as_deref().filter(|text| !text.trim().is_empty()) {
+                Some(text) => Some((Query::parse(text)?, now)),
+                None => None,
+            },
         })
     }
 }
@@ -145,16 +152,18 @@ mod tests {
 
     #[test]
     fn mistakes_name_the_parameter_and_what_it_may_be() {
+        let now = Timestamp::default();
         let read = |text: &str| {
             let uri = format!("http://localhost/?{text}").parse().unwrap();
             Query::<SearchParams>::try_from_uri(&uri)
                 .map(|Query(params)| params)
                 .map_err(|error| error.body_text())
         };
-        let told = read("severity=huge").unwrap().filter().unwrap_err().to_string();
+        let told = read("severity=huge").unwrap().filter(now).unwrap_err().to_string();
         assert!(told.contains("`severity`") && told.contains("info, low, medium, high, critical"), "{told}");
         assert!(
-            read("severity=high").unwrap().filter().is_ok() && read("severity=").unwrap().filter().is_ok()
+            read("severity=high").unwrap().filter(now).is_ok()
+                && read("severity=").unwrap().filter(now).is_ok()
         );
         for (text, name) in [("limit=many", "limit"), ("sevrity=high", "sevrity")] {
             let told = read(text).unwrap_err();

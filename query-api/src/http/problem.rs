@@ -10,18 +10,23 @@ use serde_json::json;
 pub(crate) struct Problem {
     status: StatusCode,
     detail: String,
+    /// Which character of a query is wrong, from 0.
+    position: Option<usize>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+        Self { status, detail: detail.into(), position: None }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("error");
-        let body = json!({"type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail});
+        let mut body = json!({"type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail});
+        if let (Some(position), Some(fields)) = (self.position, body.as_object_mut()) {
+            fields.insert("position".into(), position.into());
+        }
         let mut response =
             (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string())
                 .into_response();
@@ -40,8 +45,9 @@ impl IntoResponse for Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let status = match &error {
-            Error::Bad(_) => StatusCode::BAD_REQUEST,
+            Error::Bad(_) | Error::Query(_) => StatusCode::BAD_REQUEST,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
+            Error::Forbidden(_) => StatusCode::FORBIDDEN,
             Error::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Error::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Error::Store(_)
@@ -49,12 +55,14 @@ impl From<Error> for Problem {
             | Error::Ledger(_)
             | Error::Tiles(_)
             | Error::Row(_)
+            | Error::IndexFolder { .. }
             | Error::Cancelled => StatusCode::INTERNAL_SERVER_ERROR,
         };
         if status.is_server_error() {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::error!(%error, cause, "a question failed");
         }
-        Self::new(status, error.to_string())
+        let position = if let Error::Query(wrong) = &error { Some(wrong.position) } else { None };
+        Self { position, ..Self::new(status, error.to_string()) }
     }
 }

@@ -1,17 +1,31 @@
 //! The action chain of a root task: who delegated, which credential, which tool, what was found, what followed.
 
-use crate::engine::Engine;
+mod edges;
+mod flow;
+mod format;
+mod walk;
+
+pub use walk::Direction;
+
+use crate::cursor::sort;
+use crate::engine::{Session, Span, is};
 use crate::error::Error;
 use crate::events::EventFilter;
+use crate::rows::rows;
 use crate::views::{EventView, FindingView};
-use ambit_schemas::Kind;
+use ambit_schemas::columns::names;
+use ambit_schemas::{Kind, Timestamp};
+use datafusion::logical_expr::{ident, lit};
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use utoipa::ToSchema;
 
 /// Most events of one chain.
-const NODES_MAX: usize = 5_000;
+pub(crate) const NODES_MAX: usize = 5_000;
+/// Most credentials whose events outside the tree are looked for, and most such events.
+const CREDENTIALS_MAX: usize = 50;
+const ELSEWHERE_MAX: usize = 500;
 
 /// A task of the tree.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
@@ -53,6 +67,8 @@ pub struct NodeView {
     pub severity: Option<String>,
     /// `inside` or `outside` the envelope, for calls.
     pub verdict: Option<String>,
+    /// It happened in another tree, with a credential of this one.
+    pub elsewhere: bool,
 }
 
 /// What led to what.
@@ -62,7 +78,8 @@ pub struct EdgeView {
     pub from: String,
     /// To this one.
     pub to: String,
-    /// `calls`, `completes`, `delegates`, `approves`, `finds`, `responds`, `delivers`, `issues`, `uses`.
+    /// `calls`, `completes`, `denies`, `delegates`, `withdraws`, `asks`, `approves`, `finds`, `responds`, `delivers`,
+    /// `issues`, `uses`, `rotates`, `revokes`, `expires`, `ends`, `flows` (a value from a result to a later call).
     pub kind: String,
 }
 
@@ -85,7 +102,7 @@ pub struct ChainView {
     pub truncated: bool,
 }
 
-impl Engine {
+impl Session {
     /// The chain of a root task.
     pub async fn chain(&self, root_task: &str) -> Result<ChainView, Error> {
         let filter = EventFilter { root_task: Some(root_task.to_owned()), ..EventFilter::default() };
@@ -93,10 +110,17 @@ impl Engine {
         if events.is_empty() {
             return Err(Error::NotFound(format!("there is no task `{root_task}` at the top of a tree")));
         }
-        let mut builder = Builder::default();
-        for event in events.iter().filter(|event| !event.duplicate) {
+        let mut builder = Builder { root_task: Some(root_task.to_owned()), ..Builder::default() };
+        let flows = flow::flows(&events);
+        let (elsewhere, cut) = self.elsewhere(root_task, &events).await?;
+        let mut all: Vec<&EventView> =
+            events.iter().chain(&elsewhere).filter(|event| !event.duplicate).collect();
+        all.sort_by_cached_key(|event| event.time.as_deref().and_then(|time| Timestamp::parse(time).ok()));
+        for event in all {
             builder.add(event);
         }
+        builder.edges.extend(flows);
+        let truncated = truncated || cut;
         let found: Vec<EventView> =
             events.into_iter().filter(|event| event.kind == Kind::FindingCreated.name()).collect();
         let (findings, _) = self.with_responses(found).await?;
@@ -111,10 +135,47 @@ impl Engine {
             truncated,
         })
     }
+
+    /// What happened in other trees with the credentials of this one, and whether there is more.
+    async fn elsewhere(
+        &self,
+        root_task: &str,
+        events: &[EventView],
+    ) -> Result<(Vec<EventView>, bool), Error> {
+        let used: BTreeSet<String> = events.iter().filter_map(credential_of).collect();
+        let cut = used.len() > CREDENTIALS_MAX;
+        if used.is_empty() {
+            return Ok((Vec::new(), false));
+        }
+        let among = used.iter().take(CREDENTIALS_MAX).map(|uid| lit(uid.as_str())).collect();
+        let frame = self
+            .frame(Span::default())
+            .await?
+            .filter(ident(names::CREDENTIAL).in_list(among, false))?
+            .filter(is(names::ROOT_TASK, root_task).is_not_true())?
+            .sort(sort(false))?
+            .limit(0, Some(ELSEWHERE_MAX + 1))?;
+        let batches = self.run(frame).await?;
+        let mut found = Vec::new();
+        for row in rows(&batches) {
+            found.push(EventView::of(&row)?.0);
+        }
+        let cut = cut || found.len() > ELSEWHERE_MAX;
+        found.truncate(ELSEWHERE_MAX);
+        Ok((found, cut))
+    }
+}
+
+/// The credential that an event is about, or that was used.
+pub(crate) fn credential_of(event: &EventView) -> Option<String> {
+    let data = event.data.as_ref()?;
+    let text = |pointer: &str| Some(data.pointer(pointer)?.as_str()?.to_owned());
+    text("/credential/uid").or_else(|| text("/credential_uid"))
 }
 
 #[derive(Default)]
 struct Builder {
+    root_task: Option<String>,
     purpose: Option<String>,
     tasks: BTreeMap<String, TaskView>,
     nodes: Vec<NodeView>,
@@ -145,6 +206,7 @@ impl Builder {
             detail: Some(event.summary.clone()),
             severity: event.severity.clone().filter(|_| kind == Some(Kind::FindingCreated)),
             verdict: None,
+            elsewhere: event.root_task != self.root_task,
         });
         if let Some(kind) = kind {
             self.connect(event, kind);
@@ -170,57 +232,6 @@ impl Builder {
             Some(Kind::EnvelopeClosed) => {
                 task.closed.clone_from(&event.time);
                 task.outcome.clone_from(&event.status);
-            }
-            _ => {}
-        }
-    }
-
-    /// Edges come from what events name in common; a thing's first event stands for it.
-    #[allow(clippy::wildcard_enum_match_arm, reason = "most kinds are nodes without edges of their own")]
-    fn connect(&mut self, event: &EventView, kind: Kind) {
-        let text = |pointer: &str| Some(event.data.as_ref()?.pointer(pointer)?.as_str()?.to_owned());
-        let task = event.task.clone().unwrap_or_default();
-        let credential = text("/credential_uid").or_else(|| text("/credential/uid"));
-        match kind {
-            Kind::EnvelopeApproved => self.place(format!("task:{task}"), event),
-            Kind::CredentialIssued => {
-                self.edge(&format!("task:{task}"), event, "issues");
-                self.place(format!("credential:{}", text("/credential/uid").unwrap_or_default()), event);
-            }
-            Kind::CredentialUsed => {
-                self.edge(&format!("credential:{}", credential.unwrap_or_default()), event, "uses");
-            }
-            Kind::ToolCallRequested => {
-                self.edge(&format!("task:{task}"), event, "calls");
-                if let Some(credential) = credential {
-                    self.edge(&format!("credential:{credential}"), event, "uses");
-                }
-                self.place(format!("call:{}", event.tool_call.clone().unwrap_or_default()), event);
-            }
-            Kind::ToolCallCompleted => {
-                self.edge(
-                    &format!("call:{}", event.tool_call.clone().unwrap_or_default()),
-                    event,
-                    "completes",
-                );
-            }
-            Kind::DelegationGranted => {
-                self.edge(&format!("task:{task}"), event, "delegates");
-                self.place(format!("task:{}", text("/delegation/child_task_id").unwrap_or_default()), event);
-            }
-            Kind::ApprovalApproved => self.edge(&format!("task:{task}"), event, "approves"),
-            Kind::FindingCreated => self.finding(event),
-            Kind::ResponseDecided => {
-                let finding = event.finding.clone().unwrap_or_default();
-                self.edge(&format!("finding:{finding}"), event, "responds");
-                self.place(format!("response:{finding}"), event);
-            }
-            Kind::ResponseAttempted | Kind::ResponseAcknowledged | Kind::ResponseDeadLettered => {
-                self.edge(
-                    &format!("response:{}", event.finding.clone().unwrap_or_default()),
-                    event,
-                    "delivers",
-                );
             }
             _ => {}
         }

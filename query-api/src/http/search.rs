@@ -1,0 +1,249 @@
+//! Resources of forensic search: queries with their provenance, SQL, sequences, chains, what was held, runs compared.
+
+use crate::chain::{ChainView, Direction};
+use crate::error::Error;
+use crate::events::{EventFilter, LIMIT_DEFAULT, Order};
+use crate::held::{CredentialDetail, HoldingsView};
+use crate::http::problem::Problem;
+use crate::language::{Query as SearchQuery, SequenceQuery};
+use crate::provenance::{ProvedView, Provenance};
+use crate::runs::ComparisonView;
+use crate::scope::Scope;
+use crate::sequences::SequenceView;
+use crate::service::Service;
+use crate::sql::{SQL_ROWS_DEFAULT, SqlAnswer};
+use crate::views::{EventView, Page};
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+type App = State<Arc<Service>>;
+type Answer<T> = Result<Json<T>, Problem>;
+
+fn query<T>(given: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+    given.map(|Query(params)| params).map_err(|error| {
+        let text = error.body_text();
+        let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+        Problem::new(StatusCode::BAD_REQUEST, format!("the query's parameters: {why}"))
+    })
+}
+
+/// A query, or a sequence.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct QueryParams {
+    /// The query, in the query language (docs/search.md).
+    q: String,
+    /// Items of the page, 1 to 500.
+    limit: Option<u32>,
+    /// Where the page begins: `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Whether each event of a search comes with its inclusion proof.
+    proofs: Option<bool>,
+}
+
+/// A page of a search, with what it takes to ask again and to compare.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct SearchPage {
+    /// The events, newest first.
+    #[serde(flatten)]
+    page: Page<EventView>,
+    /// From what the page was made.
+    provenance: Provenance,
+    /// The events' inclusion proofs, when they were asked for.
+    proofs: Option<Vec<ProvedView>>,
+}
+
+/// Events that a query finds, newest first, with the query's digest, the table's version and, if asked for, proofs.
+#[utoipa::path(get, path = "/api/v1/search", params(QueryParams), responses((status = 200, body = SearchPage)), security(("bearer" = [])))]
+pub(crate) async fn search(
+    State(app): App,
+    scope: Scope,
+    params: Result<Query<QueryParams>, QueryRejection>,
+) -> Answer<SearchPage> {
+    let params = query(params)?;
+    let now = (app.sources.now)();
+    let session = app.engine.session(scope);
+    let asked = SearchQuery::parse(&params.q).map_err(Error::Query)?.seen_from(now);
+    let filter = EventFilter { query: Some((asked, now)), ..EventFilter::default() };
+    let limit = params.limit.unwrap_or(LIMIT_DEFAULT);
+    let (page, provenance) =
+        session.search(&filter, Order::Descending, limit, params.cursor.as_deref()).await?;
+    let proofs = if params.proofs == Some(true) {
+        let references: Vec<String> = page.items.iter().map(|event| event.reference.clone()).collect();
+        Some(session.prove(&references, &app.ledgers).await?)
+    } else {
+        None
+    };
+    Ok(Json(SearchPage { page, provenance, proofs }))
+}
+
+/// One thing after another by the same agent, task or credential: `sequence by agent within 5m [ .. ] [ .. ]`.
+#[utoipa::path(get, path = "/api/v1/sequences", params(QueryParams), responses((status = 200, body = Page<SequenceView>)), security(("bearer" = [])))]
+pub(crate) async fn sequences(
+    State(app): App,
+    scope: Scope,
+    params: Result<Query<QueryParams>, QueryRejection>,
+) -> Answer<Page<SequenceView>> {
+    let params = query(params)?;
+    let asked = SequenceQuery::parse(&params.q).map_err(Error::Query)?;
+    let (now, limit) = ((app.sources.now)(), params.limit.unwrap_or(LIMIT_DEFAULT));
+    Ok(Json(app.engine.session(scope).sequences(&asked, now, limit, params.cursor.as_deref()).await?))
+}
+
+/// A SELECT.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SqlQuestion {
+    /// One SELECT over the tables `events`, `findings` and `responses`.
+    query: String,
+    /// Most rows, 1 to 10,000; 1,000 when absent.
+    limit: Option<usize>,
+}
+
+/// Runs one SELECT. With `Accept: application/x-ndjson` the answer is one JSON object per row.
+#[utoipa::path(post, path = "/api/v1/sql", request_body = SqlQuestion, responses((status = 200, body = SqlAnswer)), security(("bearer" = [])))]
+pub(crate) async fn sql(
+    State(app): App,
+    scope: Scope,
+    headers: HeaderMap,
+    question: Result<Json<SqlQuestion>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(question) =
+        question.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the body: {error}")))?;
+    let limit = question.limit.unwrap_or(SQL_ROWS_DEFAULT);
+    let answer = app.engine.session(scope).sql(&question.query, limit).await?;
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !accept.contains("application/x-ndjson") {
+        return Ok(Json(answer).into_response());
+    }
+    let mut lines = String::new();
+    for row in &answer.rows {
+        let names = answer.columns.iter().map(|column| column.name.clone());
+        let object: serde_json::Map<String, Value> = names.zip(row.iter().cloned()).collect();
+        lines.push_str(&Value::Object(object).to_string());
+        lines.push('\n');
+    }
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
+}
+
+/// In what form a chain is given.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ChainParams {
+    /// `json` (the default), `dot` (Graphviz) or `mermaid`.
+    format: Option<String>,
+    /// From an event: `up` (what led to it), `down` (what it led to) or `both` (the default).
+    direction: Option<String>,
+    /// From an event: most steps, 1 to 100; 20 when absent.
+    depth: Option<u32>,
+    /// From an event: most events, 1 to 5,000; 1,000 when absent.
+    limit: Option<usize>,
+}
+
+/// Steps from an event when nobody says.
+const DEPTH_DEFAULT: u32 = 20;
+/// Events around an event when nobody says.
+const NODES_DEFAULT: usize = 1_000;
+
+fn chain_answer(chain: ChainView, format: Option<&str>) -> Result<Response, Problem> {
+    let text = |kind: &'static str, body: String| ([(header::CONTENT_TYPE, kind)], body).into_response();
+    match format {
+        None | Some("json") => Ok(Json(chain).into_response()),
+        Some("dot") => Ok(text("text/vnd.graphviz; charset=utf-8", chain.to_dot())),
+        Some("mermaid") => Ok(text("text/vnd.mermaid; charset=utf-8", chain.to_mermaid())),
+        Some(_) => Err(Error::Bad("`format` must be `json`, `dot` or `mermaid`".into()).into()),
+    }
+}
+
+/// The action chain of a root task.
+#[utoipa::path(get, path = "/api/v1/tasks/{root_task}/chain", params(("root_task" = String, Path), ChainParams), responses((status = 200, body = ChainView)), security(("bearer" = [])))]
+pub(crate) async fn task_chain(
+    State(app): App,
+    scope: Scope,
+    Path(root_task): Path<String>,
+    params: Result<Query<ChainParams>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let params = query(params)?;
+    if params.direction.is_some() || params.depth.is_some() || params.limit.is_some() {
+        return Err(
+            Error::Bad("`direction`, `depth` and `limit` are for the chain of an event".into()).into()
+        );
+    }
+    chain_answer(app.engine.session(scope).chain(&root_task).await?, params.format.as_deref())
+}
+
+/// The part of a chain that led to an event, or follows from it.
+#[utoipa::path(get, path = "/api/v1/events/{ref}/chain", params(("ref" = String, Path, description = "`topic:partition:offset`"), ChainParams), responses((status = 200, body = ChainView)), security(("bearer" = [])))]
+pub(crate) async fn event_chain(
+    State(app): App,
+    scope: Scope,
+    Path(reference): Path<String>,
+    params: Result<Query<ChainParams>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let params = query(params)?;
+    let direction = Direction::parse(params.direction.as_deref().unwrap_or("both"))?;
+    let (depth, limit) = (params.depth.unwrap_or(DEPTH_DEFAULT), params.limit.unwrap_or(NODES_DEFAULT));
+    let chain = app.engine.session(scope).chain_of(&reference, direction, depth, limit).await?;
+    chain_answer(chain, params.format.as_deref())
+}
+
+/// A credential: from when to when it stood, who used it, and after its end.
+#[utoipa::path(get, path = "/api/v1/credentials/{uid}", params(("uid" = String, Path)), responses((status = 200, body = CredentialDetail)), security(("bearer" = [])))]
+pub(crate) async fn credential(
+    State(app): App,
+    scope: Scope,
+    Path(uid): Path<String>,
+) -> Answer<CredentialDetail> {
+    Ok(Json(app.engine.session(scope).credential(&uid, (app.sources.now)()).await?))
+}
+
+/// What was done and held in a task, or in all tasks below a root task.
+#[utoipa::path(get, path = "/api/v1/tasks/{task}/holdings", params(("task" = String, Path)), responses((status = 200, body = HoldingsView)), security(("bearer" = [])))]
+pub(crate) async fn task_holdings(
+    State(app): App,
+    scope: Scope,
+    Path(task): Path<String>,
+) -> Answer<HoldingsView> {
+    Ok(Json(app.engine.session(scope).task_holdings(&task, (app.sources.now)()).await?))
+}
+
+/// What an agent did and held.
+#[utoipa::path(get, path = "/api/v1/agents/{uid}/holdings", params(("uid" = String, Path)), responses((status = 200, body = HoldingsView)), security(("bearer" = [])))]
+pub(crate) async fn agent_holdings(
+    State(app): App,
+    scope: Scope,
+    Path(uid): Path<String>,
+) -> Answer<HoldingsView> {
+    Ok(Json(app.engine.session(scope).agent_holdings(&uid, (app.sources.now)()).await?))
+}
+
+/// Which runs.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CompareParams {
+    /// The root task of one run.
+    left: String,
+    /// The root task of the other.
+    right: String,
+}
+
+/// The tool calls of two runs beside each other.
+#[utoipa::path(get, path = "/api/v1/runs/compare", params(CompareParams), responses((status = 200, body = ComparisonView)), security(("bearer" = [])))]
+pub(crate) async fn compare(
+    State(app): App,
+    scope: Scope,
+    params: Result<Query<CompareParams>, QueryRejection>,
+) -> Answer<ComparisonView> {
+    let params = query(params)?;
+    Ok(Json(app.engine.session(scope).compare_runs(&params.left, &params.right).await?))
+}
