@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use signed_note::{Note, Signer, StandardVerifier, Verifier as _, VerifierList};
 
 use crate::error::{CheckpointError, KeyError};
@@ -29,7 +30,7 @@ impl Checkpoint {
         format!("{}\n{}\n{}\n", self.origin, self.size, self.root.to_base64())
     }
 
-    fn parse(text: &[u8]) -> Result<Self, CheckpointError> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, CheckpointError> {
         let malformed = |reason| CheckpointError::Malformed { reason };
         let parsed = tlog_tiles::Checkpoint::from_bytes(text)
             .map_err(|_| malformed("it has not the lines origin, size and root"))?;
@@ -93,6 +94,11 @@ impl SignedCheckpoint {
         }
     }
 
+    /// The same checkpoint with other signatures of others.
+    pub(crate) fn with_note(&self, note: String) -> Self {
+        Self { checkpoint: self.checkpoint.clone(), note }
+    }
+
     /// What was signed.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
@@ -137,6 +143,13 @@ impl CheckpointKey {
 
     pub(crate) fn key_id(&self) -> u32 {
         self.verifier.key_id()
+    }
+
+    /// The bare Ed25519 key.
+    pub(crate) fn bytes(&self) -> Option<[u8; ed25519_dalek::PUBLIC_KEY_LENGTH]> {
+        let encoded = self.text.splitn(3, '+').nth(2)?;
+        let bytes = BASE64_STANDARD.decode(encoded).ok()?;
+        bytes.get(1..)?.try_into().ok()
     }
 }
 

@@ -76,6 +76,15 @@ pub enum CheckpointError {
         #[source]
         source: signed_note::NoteError,
     },
+    /// Not signed by a witness, or not validly.
+    #[error(
+        "checking a checkpoint for the witness {key}: it has no valid cosignature by that key; give the public key \
+             that the witness printed, or treat the checkpoint as not witnessed"
+    )]
+    NotCosigned {
+        /// The witness's public key.
+        key: String,
+    },
     /// Signed by the right key, about another log.
     #[error("checking a checkpoint of {wanted}: it is about {found}; use the checkpoint of the same shard")]
     OtherOrigin {
@@ -116,6 +125,14 @@ pub enum KeyError {
         /// What the note reader said.
         #[source]
         source: signed_note::VerifierError,
+    },
+    /// A public key text that is not that of a witness.
+    #[error("cannot read the witness key {text:?}: {reason}; give it as `ambit witness key` prints it")]
+    WitnessKey {
+        /// What was given, shortened.
+        text: String,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// The private key's file or the system's random numbers could not be read or written.
     #[error("{doing} {path}: check that the path exists and that this user may use it")]

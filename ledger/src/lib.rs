@@ -8,6 +8,7 @@
 //! Who needs what:
 //! - the **store** owns a [`Ledger`]: append leaf hashes, then commit a signed checkpoint;
 //! - the **query side** opens a [`PublishedTree`] over the same tiles and hands out proofs;
+//! - a **witness** of other logs is a [`witness::Witness`];
 //! - an **auditor** needs [`verify_inclusion`], [`verify_consistency`], a [`SignedCheckpoint`] and a
 //!   [`CheckpointKey`]; with the events at hand, a [`TreeVerifier`] recomputes everything.
 //!
@@ -34,6 +35,7 @@ mod signer;
 mod tile;
 mod tile_store;
 mod verifier;
+pub mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointKey, SignedCheckpoint};
 pub use error::{CheckpointError, KeyError, LedgerError, OriginError, ParseHashError, ProofError};

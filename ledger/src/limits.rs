@@ -14,6 +14,9 @@ pub const MAX_PROOF_HASHES: usize = 64;
 /// Bytes of a checkpoint, including the signatures of witnesses.
 pub const MAX_CHECKPOINT_BYTES: usize = 64 * 1024;
 
+/// The latest time that a cosignature may carry, in seconds since 1970.
+pub const MAX_COSIGNATURE_TIME: u64 = i64::MAX as u64;
+
 /// Bytes of the largest file a tile store reads: a checkpoint; a tile has 8 KiB.
 pub const MAX_FILE_BYTES: usize = MAX_CHECKPOINT_BYTES;
 

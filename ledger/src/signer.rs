@@ -12,7 +12,7 @@ use crate::error::KeyError;
 use crate::position::name_fault;
 
 /// The algorithm byte that signed notes put before an Ed25519 key.
-const ALGORITHM_ED25519: u8 = 1;
+pub(crate) const ALGORITHM_ED25519: u8 = 1;
 const PRIVATE_PREFIX: &str = "PRIVATE+KEY+";
 
 /// Signs checkpoints with Ed25519.
@@ -38,6 +38,10 @@ impl CheckpointSigner {
     /// The key that verifies what this signs. Give it to auditors.
     pub fn public_key(&self) -> &CheckpointKey {
         &self.public
+    }
+
+    pub(crate) const fn signing_key(&self) -> &SigningKey {
+        &self.key
     }
 
     /// The private key as text: `PRIVATE+KEY+name+hash+key`.

@@ -19,3 +19,7 @@ mod tampering;
 mod vectors;
 #[cfg(test)]
 mod verifying;
+#[cfg(test)]
+mod witness;
+#[cfg(test)]
+mod witness_vectors;
