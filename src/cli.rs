@@ -42,6 +42,8 @@ pub enum Command {
     Enforce,
     /// Run the API and the console over the store.
     Serve,
+    /// Cosign the checkpoints of other ledgers that only grow (`[witness]` in the configuration).
+    Witness(WitnessArgs),
     /// Play a seeded fleet of agents, with attacks, into Kafka.
     Simulate(SimulateArgs),
     /// Read records of other systems (cloud audit logs, gateways, traces) from files and folders into Kafka. May be
@@ -80,6 +82,23 @@ pub struct UpArgs {
     /// Write the console's URL, with its token, to this file once it answers.
     #[arg(long, value_name = "FILE")]
     pub url_file: Option<PathBuf>,
+}
+
+/// `ambit witness`.
+#[derive(Debug, Args)]
+pub struct WitnessArgs {
+    /// Instead of running it.
+    #[command(subcommand)]
+    pub command: Option<WitnessCommand>,
+}
+
+/// `ambit witness key`, `ambit witness log`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum WitnessCommand {
+    /// Print the witness's public key, for those whose ledgers it cosigns. It is made on first use.
+    Key,
+    /// Print what another witness must be told to cosign this ledger, as it stands in its configuration.
+    Log,
 }
 
 /// `ambit demo`.
@@ -290,6 +309,10 @@ pub struct VerifyArgs {
     /// With `--consistency`: compare with this later checkpoint instead of the newest.
     #[arg(long, value_name = "CHECKPOINT", requires = "consistency")]
     pub with: Option<PathBuf>,
+    /// Fail for each shard of which this witness (`name+hash+key`) has not cosigned a checkpoint; beside those that the
+    /// configuration requires. May be given more than once.
+    #[arg(long, value_name = "KEY", conflicts_with = "consistency")]
+    pub witness: Vec<String>,
     /// Threads that read; the default is one per core.
     #[arg(long, value_name = "COUNT")]
     pub threads: Option<usize>,

@@ -1,11 +1,12 @@
 //! The program: reads the command line, sets up logging, runs the command, says how it went by its exit code.
 
-use ambit::cli::{Cli, Command, ConfigCommand};
+use ambit::cli::{Cli, Command, ConfigCommand, WitnessCommand};
 use ambit::commands;
 use ambit::config::{self, Config};
 use ambit::demo;
 use ambit::output::{print, print_error, sentence};
 use ambit::roles::up::{self, Role};
+use ambit::roles::witness;
 use ambit_query_api::resolve;
 use anyhow::{Context, anyhow};
 use clap::Parser;
@@ -80,6 +81,11 @@ async fn dispatch(command: Command, mut config: Config) -> anyhow::Result<ExitCo
         Command::Analyze => up::run_role(config, Role::Analyze).await?,
         Command::Enforce => up::run_role(config, Role::Enforce).await?,
         Command::Serve => up::run_role(config, Role::Serve).await?,
+        Command::Witness(args) => match args.command {
+            None => up::run_role(config, Role::Witness).await?,
+            Some(WitnessCommand::Key) => print(&witness::signer(&config)?.public_key().to_string()),
+            Some(WitnessCommand::Log) => print(witness::introduction(&config)?.trim_end()),
+        },
         Command::Simulate(args) => commands::simulate::run(&config, &args, CancellationToken::new()).await?,
         Command::Import(args) => commands::import::run(&config, &args).await?,
         Command::ReplayRuns(args) => commands::replay_runs::run(&config, &args).await?,

@@ -18,11 +18,11 @@ use url::Url;
 use zeroize::Zeroizing;
 
 /// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// How long an unused connection is kept.
-const IDLE: Duration = Duration::from_mins(1);
+pub(crate) const IDLE: Duration = Duration::from_mins(1);
 
 /// The way to one receiver.
 #[derive(Debug, Clone)]
@@ -160,7 +160,7 @@ fn is_tls(error: &std::io::Error) -> bool {
 }
 
 /// What went wrong, from a closed list; nothing of the receiver's answer goes into events.
-fn class_of(error: &reqwest::Error) -> &'static str {
+pub(crate) fn class_of(error: &reqwest::Error) -> &'static str {
     let mut tls = false;
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(next) = cause {

@@ -19,6 +19,7 @@ mod handle;
 mod jwt;
 mod network;
 mod options;
+pub mod outbound;
 mod outbox;
 mod policy;
 mod range;

@@ -56,6 +56,29 @@ pub enum Error {
         #[source]
         cause: std::io::Error,
     },
+    /// A checkpoint with the signature of a witness.
+    #[error(
+        "{} is not a checkpoint of this ledger with a valid cosignature: remove the file, the witness is asked again",
+        path.display()
+    )]
+    Cosigned {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: ambit_ledger::CheckpointError,
+    },
+    /// The file of a checkpoint with the signature of a witness.
+    #[error("cannot {doing} {}: check the disk", path.display())]
+    CosignedFile {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        cause: std::io::Error,
+    },
     /// The ledger's origin cannot be made from the configured log name.
     #[error("`ledger.log_name` cannot be part of a checkpoint's origin")]
     Origin(#[from] ambit_ledger::OriginError),

@@ -16,6 +16,7 @@
 //! its shard and no other ([`intake`]).
 
 mod committer;
+pub mod cosigned;
 mod dedupe;
 pub mod disk;
 mod error;

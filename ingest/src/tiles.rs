@@ -56,6 +56,21 @@ impl SharedTiles {
         }
     }
 
+    /// Replaces the checkpoint, whose bytes are `old`, by one of the same tree with more signatures. Says whether it did:
+    /// not when another one stands there by now. `unfinished` tells apart those who do this at the same time.
+    pub(crate) fn replace_checkpoint(&self, old: &[u8], bytes: &[u8], unfinished: &str) -> io::Result<bool> {
+        let name = format!(".{CHECKPOINT_PATH}.{}.{unfinished}", std::process::id());
+        self.inner.write(&name, bytes)?;
+        let (new, place) = (self.dir.join(&name), self.dir.join(CHECKPOINT_PATH));
+        let lock = self.lock()?;
+        let unchanged = self.inner.read(CHECKPOINT_PATH)?.as_deref() == Some(old);
+        let placed = if unchanged { fs::rename(&new, &place) } else { fs::remove_file(&new) };
+        drop(lock);
+        placed?;
+        File::open(&self.dir)?.sync_all()?;
+        Ok(unchanged)
+    }
+
     fn publish(&self, bytes: &[u8]) -> io::Result<()> {
         let name = format!(".{CHECKPOINT_PATH}.{}.new", std::process::id());
         // The bytes are durable before the name moves.

@@ -5,6 +5,7 @@ mod consistency;
 mod marks;
 mod remembered;
 mod shards;
+mod witnesses;
 
 use crate::cli::VerifyArgs;
 use crate::config::Config;
@@ -20,6 +21,7 @@ use marks::Marks;
 use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;
 use std::sync::Arc;
+use witnesses::Witnessed;
 
 /// Exit code when something does not verify.
 const BROKEN: u8 = 2;
@@ -46,6 +48,8 @@ pub async fn run(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode>
     };
     let mut broken =
         tokio::task::block_in_place(|| remembered::contradictions(config, &shards, signer.public_key()))?;
+    let witnessed = witnesses::check(config, &args.witness, &shards, signer.public_key())?;
+    broken.extend(witnessed.broken.iter().cloned());
     for shard in &shards {
         match marks.proved(config, *shard, signer.public_key())? {
             marks::Start::At(size) if args.incremental => drop(scope.from.insert(*shard, size)),
@@ -83,7 +87,7 @@ pub async fn run(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode>
         }
     }
     let unsigned = unsigned(&report, &stored);
-    show(&report, &unsigned, &broken, args.json)?;
+    show(&report, &unsigned, &witnessed, &broken, args.json)?;
     let intact = report.intact() && broken.is_empty();
     Ok(if intact { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) })
 }
@@ -130,6 +134,7 @@ fn unsigned(report: &Report, stored: &HashMap<Shard, Position>) -> BTreeMap<Stri
 fn show(
     report: &Report,
     unsigned: &BTreeMap<String, u64>,
+    witnessed: &Witnessed,
     broken: &[String],
     json: bool,
 ) -> anyhow::Result<()> {
@@ -137,6 +142,7 @@ fn show(
         let mut value = serde_json::to_value(report)?;
         if let Some(object) = value.as_object_mut() {
             object.insert("checkpoints".into(), broken.into());
+            object.insert("cosigned".into(), serde_json::to_value(&witnessed.cosigned)?);
             object.insert("unsigned".into(), serde_json::to_value(unsigned)?);
             object.insert("intact".into(), (report.intact() && broken.is_empty()).into());
         }
@@ -145,6 +151,9 @@ fn show(
     }
     for report in &report.shards {
         show_shard(report, unsigned.get(&report.shard).copied().unwrap_or_default());
+    }
+    for cosigned in &witnessed.cosigned {
+        print(&cosigned.to_string());
     }
     for file in &report.files {
         print_error(&format!("BROKEN  {}: {}", file.file, file.what));

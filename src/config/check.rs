@@ -47,6 +47,9 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     ambit_ingest::origin(&config.ledger.log_name, first).context("`ledger.log_name` cannot be used")?;
     config.ledger.check(&config.data_dir)?;
     Register::new(&config.analyzer.agents).context("`analyzer.agents`")?;
+    if let Some(witness) = &config.witness {
+        witness.check()?;
+    }
     for path in &config.analyzer.approver_keys {
         keys::public_key(path).context("`analyzer.approver_keys`")?;
     }

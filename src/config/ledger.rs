@@ -1,5 +1,6 @@
 //! The ledger: its name, who else remembers its checkpoints, how often what is stored is read again.
 
+use crate::config::LedgerWitness;
 use ambit_ledger::MirrorDir;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,13 @@ pub struct Ledger {
     pub scrub_every_seconds: u64,
     /// Most rows a second that are read again: the scrubber must not be felt.
     pub scrub_rows_per_second: u64,
+    /// Seconds between two rounds of questions to each witness.
+    pub witness_every_seconds: u64,
+    /// Seconds after which a witness is told of that has not cosigned what was signed.
+    pub witness_lag_seconds: u64,
+    /// Who cosigns checkpoints.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub witnesses: Vec<LedgerWitness>,
 }
 
 impl Default for Ledger {
@@ -31,6 +39,9 @@ impl Default for Ledger {
             mirror_every_seconds: 10,
             scrub_every_seconds: 86_400,
             scrub_rows_per_second: 5_000,
+            witness_every_seconds: 10,
+            witness_lag_seconds: 300,
+            witnesses: Vec::new(),
         }
     }
 }
@@ -55,6 +66,10 @@ impl Ledger {
         if self.mirror_every_seconds == 0 || self.scrub_rows_per_second == 0 {
             bail!("`ledger.mirror_every_seconds` and `ledger.scrub_rows_per_second` must be at least 1");
         }
+        if self.witness_every_seconds == 0 {
+            bail!("`ledger.witness_every_seconds` must be at least 1");
+        }
+        LedgerWitness::check(&self.witnesses)?;
         let Some(mirror) = self.mirror()? else { return Ok(()) };
         let path = std::fs::canonicalize(mirror.root()).with_context(|| {
             format!("`ledger.mirror`: {} is not there: mount or make it", mirror.root().display())

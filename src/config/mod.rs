@@ -4,10 +4,12 @@
 mod check;
 mod ledger;
 mod topics;
+mod witness;
 
 pub use check::check;
 pub use ledger::Ledger;
 pub use topics::{SourceTopic, TopicFormat, TopicSignal};
+pub use witness::{LedgerWitness, Witness, WitnessedLog};
 
 use crate::cli::Cli;
 use ambit_query_api::listen_address;
@@ -34,6 +36,9 @@ pub struct Config {
     pub store: ambit_store::Maintenance,
     /// The ledger.
     pub ledger: Ledger,
+    /// The witness for logs of others, if this installation is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witness: Option<Witness>,
     /// From events to findings.
     pub analyzer: Analyzer,
     /// From findings to webhooks.
@@ -136,6 +141,7 @@ impl Default for Config {
             ingest: ambit_ingest::Options::default(),
             store: ambit_store::Maintenance::default(),
             ledger: Ledger::default(),
+            witness: None,
             analyzer: Analyzer::default(),
             enforcement: ambit_enforcement::Options::default(),
             api: ambit_query_api::Options::default(),
@@ -206,6 +212,17 @@ impl Config {
     /// Text indexes.
     pub fn index_dir(&self) -> PathBuf {
         self.data_dir.join("index")
+    }
+
+    /// What the witness remembers.
+    pub fn witness_dir(&self) -> PathBuf {
+        self.data_dir.join("witness")
+    }
+
+    /// The name in the witness's key.
+    pub fn witness_name(&self) -> String {
+        let configured = self.witness.as_ref().and_then(|witness| witness.name.clone());
+        configured.unwrap_or_else(|| format!("{}/witness", self.ledger.log_name))
     }
 
     /// Keys and tokens.

@@ -16,6 +16,8 @@ pub struct Listeners {
     pub gateway: Option<TcpListener>,
     /// For receivers of security event tokens.
     pub transmitter: Option<TcpListener>,
+    /// For the witness.
+    pub witness: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -31,6 +33,9 @@ impl Listeners {
         let transmitter = config.enforcement.transmitter.as_ref().and_then(|transmitter| transmitter.listen);
         if let Some(address) = transmitter.filter(|_| roles.contains(&Role::Enforce)) {
             listeners.transmitter = Some(bind(address, "enforcement.transmitter.listen").await?);
+        }
+        if let Some(witness) = config.witness.as_ref().filter(|_| roles.contains(&Role::Witness)) {
+            listeners.witness = Some(bind(witness.listen, "witness.listen").await?);
         }
         if embedded_broker {
             drop(bind(config.broker.listen, "broker.listen").await?);

@@ -1,5 +1,6 @@
 //! What the roles of this process tell of themselves: metrics, and what is wrong.
 
+use crate::roles::checkpoints::now as seconds_now;
 use crate::roles::up::Handles;
 use crate::simulate::now;
 use ambit_ingest::Health;
@@ -18,6 +19,11 @@ const HELP: &[(&str, &str)] = &[
     ("analyzer_skipped_total", "Records that are no events, so were not judged."),
     ("analyzer_snapshots_total", "Snapshots of the analyzer's state that were written."),
     ("analyzer_unjudged_total", "Events that were not judged, because neither Kafka nor the store has them."),
+    ("cosignature_contradicted_shards", "Shards whose ledger does not hold what a witness has cosigned."),
+    ("cosignature_failures_total", "Times that a witness was asked and did not cosign."),
+    ("cosignature_lag_leaves", "Leaves that are signed and that a witness has not cosigned."),
+    ("cosignature_lag_seconds", "Time since when a witness has not cosigned what is signed; 0 while it has."),
+    ("cosignatures_total", "Checkpoints of this ledger that a witness has cosigned."),
     ("enforcement_acknowledged_total", "Deliveries that a receiver acknowledged."),
     ("enforcement_attempt_seconds_total", "Time that tries to deliver took."),
     ("enforcement_attempts_total", "Tries to deliver a response."),
@@ -73,6 +79,10 @@ const HELP: &[(&str, &str)] = &[
     ("store_retired_rows_total", "Rows that retention deleted."),
     ("store_vacuumed_files_total", "Files that vacuum deleted."),
     ("task_healthy", "Whether a task of the process does its work."),
+    (
+        "witness_requests_total",
+        "Checkpoints of other logs that this witness was asked to cosign, by outcome.",
+    ),
 ];
 /// Said of a family that stands not above.
 const NO_HELP: &str = "See the source.";
@@ -91,11 +101,11 @@ fn metric((name, value): (String, u64)) -> Metric {
 
 /// What the API tells of the process.
 pub(crate) fn sources(handles: &Handles) -> Sources {
-    let (counted, troubled, noticed) = (handles.clone(), handles.clone(), handles.notices.clone());
+    let (counted, troubled, noticed) = (handles.clone(), handles.clone(), handles.clone());
     Sources {
         metrics: Arc::new(move || counters(&counted).into_iter().map(metric).collect()),
         troubles: Arc::new(move || troubles(&troubled)),
-        notices: Arc::new(move || noticed.clone()),
+        notices: Arc::new(move || notices(&noticed)),
         now: Arc::new(now),
     }
 }
@@ -142,6 +152,10 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
     ] {
         all.push((name.to_owned(), counter.load(Ordering::Relaxed)));
     }
+    for (outcome, count) in handles.witness.all() {
+        all.push((format!("ambit_witness_requests_total{{outcome=\"{outcome}\"}}"), count));
+    }
+    all.extend(handles.witnesses.figures(seconds_now()));
     let away = handles.kafka.away_since().map_or(0, |since| now().micros_since(since) / 1_000_000);
     all.push(("ambit_kafka_up".to_owned(), u64::from(handles.kafka.trouble().is_none())));
     all.push(("ambit_kafka_away_seconds".to_owned(), u64::try_from(away).unwrap_or_default()));
@@ -152,6 +166,11 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
     all
 }
 
+/// What whoever runs this should know, though nothing is wrong here.
+fn notices(handles: &Handles) -> Vec<String> {
+    handles.notices.iter().cloned().chain(handles.witnesses.lagging(seconds_now())).collect()
+}
+
 fn troubles(handles: &Handles) -> Vec<(String, String)> {
     let mut all = Vec::new();
     all.extend(handles.kafka.trouble().map(|sentence| ("kafka".to_owned(), sentence)));
@@ -160,6 +179,9 @@ fn troubles(handles: &Handles) -> Vec<(String, String)> {
     }
     if let Some(sentence) = handles.ingest.integrity() {
         all.push(("integrity".to_owned(), sentence));
+    }
+    if let Some(sentence) = handles.witnesses.contradictions() {
+        all.push(("witnesses".to_owned(), sentence));
     }
     if let Some(sentence) = handles.analyze.alarms.now() {
         all.push(("analyzer".to_owned(), sentence));

@@ -11,3 +11,5 @@ pub mod parts;
 pub mod snapshots;
 pub mod transmitter;
 pub mod up;
+pub mod witness;
+pub mod witnesses;

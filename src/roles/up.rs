@@ -12,6 +12,7 @@ use crate::roles::maintain::{self, Maintain};
 use crate::roles::metrics;
 use crate::roles::parts::Parts;
 use crate::roles::transmitter::Transmitter;
+use crate::roles::{witness, witnesses};
 use crate::runtime::lock::{DataLock, Sharing};
 use crate::runtime::signals;
 use crate::runtime::supervisor::{OnError, Stage, Supervisor, TaskStates, on_thread};
@@ -50,12 +51,19 @@ pub enum Role {
     Enforce,
     /// Answers.
     Serve,
+    /// Cosigns logs of others.
+    Witness,
 }
 
 impl Role {
     /// Whether it keeps something of its own in the data directory. The others read what these write.
     const fn writes(self) -> bool {
-        matches!(self, Self::Ingest | Self::Analyze | Self::Enforce)
+        matches!(self, Self::Ingest | Self::Analyze | Self::Enforce | Self::Witness)
+    }
+
+    /// Whether it can do without Kafka.
+    const fn needs_kafka(self) -> bool {
+        !matches!(self, Self::Serve | Self::Witness)
     }
 }
 
@@ -76,6 +84,10 @@ pub struct Handles {
     pub maintain: Arc<maintain::Counters>,
     /// The text indexes.
     pub index: Arc<Kept>,
+    /// The witness for logs of others.
+    pub witness: Arc<witness::Counters>,
+    /// The witnesses of this ledger.
+    pub witnesses: witnesses::Standing,
     /// Whether Kafka answers.
     pub kafka: ambit_bus::Health,
     /// What whoever runs this should know, though nothing is wrong.
@@ -104,6 +116,7 @@ impl Process {
         let mut roles = vec![Role::Ingest, Role::Analyze, Role::Enforce];
         roles.extend(config.gateway.enabled.then_some(Role::Gateway));
         roles.push(Role::Serve);
+        roles.extend(config.witness.is_some().then_some(Role::Witness));
         let lock = DataLock::take(&config.data_dir, Sharing::Alone)?;
         let embedded = config.embedded_broker();
         Self::open(config, shutdown, roles, embedded, Some(lock)).await
@@ -148,8 +161,7 @@ impl Process {
 
     /// Starts everything. Returns the console's URL, if there is one, and writes it to a file if asked.
     pub async fn start(&mut self, url_file: Option<&Path>) -> anyhow::Result<Option<String>> {
-        // API and console read what is there: they need no Kafka.
-        if self.roles != [Role::Serve] {
+        if self.roles.iter().any(|role| role.needs_kafka()) {
             self.prepare().await?;
         }
         let mut url = None;
@@ -160,6 +172,10 @@ impl Process {
                 Role::Analyze => self.start_analyze().await?,
                 Role::Enforce => self.start_enforce()?,
                 Role::Serve => url = Some(self.start_serve(url_file).await?),
+                Role::Witness => {
+                    let (listener, counters) = (self.listeners.witness.take(), &self.handles.witness);
+                    witness::start(&mut self.supervisor, &self.config, listener, counters)?;
+                }
             }
         }
         Ok(url)
@@ -355,7 +371,7 @@ impl Process {
                 checkpoints::mirror(mirror.clone(), every, board.clone(), shutdown)
             });
         }
-        Ok(())
+        witnesses::start(&mut self.supervisor, &self.config.ledger, ledgers, &self.handles.witnesses)
     }
 
     async fn start_analyze(&mut self) -> anyhow::Result<()> {

@@ -35,3 +35,4 @@ mod sources_otlp;
 mod sources_topics;
 mod stopping;
 mod tidy;
+mod witness;
