@@ -86,11 +86,14 @@ impl Site {
         self.dir.path().join("data")
     }
 
-    /// The newest checkpoint of every shard that has one.
+    /// The newest checkpoint of every shard that has leaves.
     fn checkpoints(&self) -> Vec<PathBuf> {
         let topics = fs::read_dir(self.data().join("ledger")).unwrap();
         let shards = topics.flat_map(|topic| fs::read_dir(topic.unwrap().path()).unwrap());
-        shards.map(|shard| shard.unwrap().path().join("checkpoint")).filter(|path| path.exists()).collect()
+        let has_leaves = |path: &PathBuf| {
+            fs::read_to_string(path).is_ok_and(|note| note.lines().nth(1).is_some_and(|size| size != "0"))
+        };
+        shards.map(|shard| shard.unwrap().path().join("checkpoint")).filter(has_leaves).collect()
     }
 }
 

@@ -106,8 +106,10 @@ fn one(
     cosigned: &Cosigned,
     witness: &Known,
 ) -> Result<Option<CosignedShard>, String> {
-    // Nothing is signed, so nothing can be cosigned; what that means for the rows is said elsewhere.
-    let Some(newest) = tree.checkpoint() else { return Ok(None) };
+    // No leaf is signed, so nothing need be cosigned; what that means for the rows is said elsewhere.
+    let Some(newest) = tree.checkpoint().filter(|newest| newest.checkpoint().size.0 > 0) else {
+        return Ok(None);
+    };
     let name = witness.key.name();
     let found = match cosigned.newest(&witness.key) {
         Ok(Some(found)) => found,

@@ -6,7 +6,7 @@ mod standing;
 
 pub use standing::Standing;
 
-use crate::config::{Ledger, LedgerWitness};
+use crate::config::Ledger;
 use crate::roles::checkpoints::now;
 use crate::runtime::supervisor::{OnError, Stage, Supervisor};
 use ambit_enforcement::outbound::OutboundError;
@@ -37,17 +37,13 @@ pub(crate) fn start(
         let asker = Asker::new(witness, ledgers)?;
         let every = Duration::from_secs(config.witness_every_seconds);
         let (board, standing) = (ledgers.board.clone(), standing.clone());
-        let name = format!("witness {}", witness_name(witness)?);
+        let name = format!("cosigned by {:08x}", witness.key()?.id());
         supervisor.spawn(Stage::Storage, &name, OnError::Restart, move |shutdown| {
             let round = Round { asker: asker.clone(), every, standing: standing.clone() };
             round.run(board.clone(), shutdown)
         });
     }
     Ok(())
-}
-
-fn witness_name(witness: &LedgerWitness) -> anyhow::Result<String> {
-    Ok(witness.key()?.name().to_owned())
 }
 
 /// Asks one witness, round after round.
