@@ -50,7 +50,7 @@ impl Counters {
 
 /// The witness of this process.
 #[derive(Debug)]
-struct Service {
+pub(crate) struct Service {
     witness: Witness<FsTiles>,
     counters: Arc<Counters>,
     turns: Semaphore,
@@ -73,13 +73,8 @@ pub fn introduction(config: &Config) -> anyhow::Result<String> {
     Ok(toml::to_string(&logs)?)
 }
 
-/// Starts it, if it is configured.
-pub(crate) fn start(
-    supervisor: &mut Supervisor,
-    config: &Config,
-    listener: Option<TcpListener>,
-    counters: &Arc<Counters>,
-) -> anyhow::Result<()> {
+/// Opens what it remembers.
+pub(crate) fn open(config: &Config, counters: &Arc<Counters>) -> anyhow::Result<Arc<Service>> {
     let options = config.witness.as_ref().context(
         "no witness is configured: add `[witness]`, with `[[witness.logs]]` for each log that is to be cosigned",
     )?;
@@ -89,8 +84,17 @@ pub(crate) fn start(
     let witness = Witness::new(FsTiles::new(&dir), signer, options.trusted()?, room)?;
     tracing::info!(key = %witness.key(), "this installation is a witness");
     let counters = Arc::clone(counters);
-    let service = Arc::new(Service { witness, counters, turns: Semaphore::new(AT_ONCE), _lock: lock });
-    let mut listener = listener;
+    Ok(Arc::new(Service { witness, counters, turns: Semaphore::new(AT_ONCE), _lock: lock }))
+}
+
+/// Starts it.
+pub(crate) fn start(
+    supervisor: &mut Supervisor,
+    config: &Config,
+    mut listener: Option<TcpListener>,
+    counters: &Arc<Counters>,
+) -> anyhow::Result<()> {
+    let service = open(config, counters)?;
     supervisor.spawn(Stage::Serving, "witness", OnError::Stop, move |shutdown| {
         let (service, listener) = (Arc::clone(&service), listener.take());
         async move {
@@ -111,7 +115,8 @@ fn remembered(dir: &Path) -> anyhow::Result<usize> {
     Ok(names.filter(|name| name.len() == NAME_CHARS).count())
 }
 
-async fn serve(
+/// Serves until `shutdown`; requests under way are finished.
+pub(crate) async fn serve(
     service: Arc<Service>,
     listener: TcpListener,
     shutdown: CancellationToken,

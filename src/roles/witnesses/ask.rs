@@ -173,3 +173,134 @@ fn shown(body: &[u8]) -> String {
         .trim()
         .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Witness, WitnessedLog};
+    use crate::roles::witness;
+    use ambit_ingest::outside::{Board, Outside};
+    use ambit_ledger::{CheckpointSigner, Ledger, leaf_hash};
+    use ambit_schemas::Topic;
+    use std::path::Path;
+    use std::sync::Arc;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+    use tokio_util::sync::CancellationToken;
+
+    const SHARD: Shard = Shard::new(Topic::Events, 0);
+
+    fn ledgers(dir: &Path) -> Ledgers {
+        let signer = Arc::new(CheckpointSigner::from_seed("log.test", &[7; 32]).unwrap());
+        let (board, outside) = (Board::default(), Outside::default());
+        Ledgers { dir: dir.to_owned(), log_name: "log.test".into(), signer, board, outside }
+    }
+
+    /// Brings the shard's ledger to a size, with the leaves of one of two histories.
+    fn grow(ledgers: &Ledgers, history: u8, size: u64) {
+        let (origin, tiles) = (origin("log.test", SHARD).unwrap(), FsTiles::new(ledgers.shard_dir(SHARD)));
+        let mut ledger = Ledger::open(origin, tiles, ledgers.signer.public_key().clone()).unwrap();
+        let leaves: Vec<_> = (ledger.size().0..size)
+            .map(|number| leaf_hash(&[number.to_le_bytes(), [history; 8]].concat()))
+            .collect();
+        ledger.append(&leaves).unwrap();
+        ledger.commit(&ledgers.signer).unwrap();
+    }
+
+    /// The witness as it is served, and who asks it.
+    async fn witness(dir: &Path, ledgers: &Ledgers, served: &mut JoinSet<anyhow::Result<()>>) -> Asker {
+        let log = WitnessedLog { origin: "log.test/*".into(), key: ledgers.signer.public_key().to_string() };
+        let config = Config {
+            data_dir: dir.to_owned(),
+            witness: Some(Witness { logs: vec![log], ..Witness::default() }),
+            ..Config::default()
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = LedgerWitness {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            key: witness::signer(&config).unwrap().public_key().to_string(),
+            require: false,
+            allow_private: true,
+            timeout_ms: 5_000,
+        };
+        let service = witness::open(&config, &Arc::default()).unwrap();
+        served.spawn(witness::serve(service, listener, CancellationToken::new()));
+        Asker::new(&options, ledgers).unwrap()
+    }
+
+    fn contradiction(outcome: Outcome) -> String {
+        match outcome {
+            Outcome::Contradicted(what) => what,
+            Outcome::Cosigned(leaves) => panic!("{leaves} leaves were cosigned"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_ledger_that_grows_is_cosigned_also_when_it_forgot_that_it_was() {
+        let (dir, mut served) = (tempfile::tempdir().unwrap(), JoinSet::new());
+        let ledgers = ledgers(&dir.path().join("ledger"));
+        let asker = witness(dir.path(), &ledgers, &mut served).await;
+        assert!(asker.ask(SHARD).await.is_err(), "nothing is signed yet");
+        for size in [3, 300, 300, 700] {
+            grow(&ledgers, 1, size);
+            assert_eq!(asker.ask(SHARD).await.unwrap(), Outcome::Cosigned(size));
+        }
+        std::fs::remove_dir_all(ledgers.shard_dir(SHARD).join("cosigned")).unwrap();
+        grow(&ledgers, 1, 900);
+        assert_eq!(asker.remembered(SHARD).await.unwrap(), TreeSize(0));
+        assert_eq!(asker.ask(SHARD).await.unwrap(), Outcome::Cosigned(900));
+        assert_eq!(asker.remembered(SHARD).await.unwrap(), TreeSize(900));
+    }
+
+    #[tokio::test]
+    async fn every_way_to_take_history_back_is_told_apart() {
+        let (dir, mut served) = (tempfile::tempdir().unwrap(), JoinSet::new());
+        let honest = ledgers(&dir.path().join("ledger"));
+        grow(&honest, 1, 500);
+        let asker = witness(dir.path(), &honest, &mut served).await;
+        assert_eq!(asker.ask(SHARD).await.unwrap(), Outcome::Cosigned(500));
+
+        let elsewhere = |name: &str, sizes: &[u64], history| {
+            let ledgers = ledgers(&dir.path().join(name));
+            sizes.iter().for_each(|size| grow(&ledgers, history, *size));
+            Asker { ledgers, ..asker.clone() }
+        };
+        let rolled_back = elsewhere("older", &[400], 1).ask(SHARD).await.unwrap();
+        assert!(contradiction(rolled_back).contains("500 leaves, the ledger has 400"));
+        let rewritten = elsewhere("rewritten", &[600], 2).ask(SHARD).await.unwrap();
+        assert!(contradiction(rewritten).contains("the first 500 leaves are not those"));
+        let forked = elsewhere("forked", &[500], 2).ask(SHARD).await.unwrap();
+        assert!(contradiction(forked).contains("another tree of 500 leaves"));
+        // The witness was moved by none of them.
+        grow(&honest, 1, 600);
+        assert_eq!(asker.ask(SHARD).await.unwrap(), Outcome::Cosigned(600));
+    }
+
+    #[tokio::test]
+    async fn what_somebody_else_signed_is_not_kept() {
+        let (dir, mut served) = (tempfile::tempdir().unwrap(), JoinSet::new());
+        let ledgers = ledgers(&dir.path().join("ledger"));
+        grow(&ledgers, 1, 5);
+        let asker = witness(dir.path(), &ledgers, &mut served).await;
+        let stranger = ambit_ledger::witness::WitnessSigner::from_seed(asker.name(), &[9; 32]).unwrap();
+        let fooled = Asker { key: stranger.public_key().clone(), ..asker.clone() };
+        let told = format!("{:#}", fooled.ask(SHARD).await.unwrap_err());
+        assert!(told.contains("something else than a cosignature"), "{told}");
+        assert!(!ledgers.shard_dir(SHARD).join("cosigned").exists());
+        let nobody = "http://127.0.0.1:1/add-checkpoint".parse().unwrap();
+        let outbound = Outbound::new(nobody, true, Duration::from_secs(5), ANSWER_BYTES_MAX).unwrap();
+        let gone = Asker { outbound, ..asker.clone() }.ask(SHARD).await.unwrap_err();
+        assert!(gone.is::<ambit_enforcement::outbound::OutboundError>(), "{gone:#}");
+    }
+
+    #[test]
+    fn sizes_are_read_strictly_and_answers_are_shown_without_control_characters() {
+        let answer =
+            |body: &[u8]| Answer { status: 409, media_type: "text/x.tlog.size".into(), body: body.into() };
+        assert_eq!(size(&answer(b"17\n")).unwrap(), TreeSize(17));
+        for bad in [&b""[..], b"x", b"017\n", b"-1", b"1 2", b"\xff"] {
+            assert!(size(&answer(bad)).is_err(), "{bad:?}");
+        }
+        assert_eq!(shown(b"a\x1b[31m\nb"), "a [31m b");
+    }
+}
