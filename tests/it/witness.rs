@@ -128,6 +128,12 @@ async fn two_installations_witness_each_other() {
         assert!(told.contains("by there.test/witness at 20"), "{told}");
     }
 
+    let output = here.ambit.command().args(["verify", "--json"]).output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let cosigned = report["cosigned"].as_array().unwrap();
+    assert!(cosigned.iter().all(|one| one["leaves"] == one["signed"]), "{report}");
+    assert_eq!((cosigned.len(), &report["intact"]), (checkpoints.len(), &true.into()), "{report}");
+
     // A witness that was never asked has said nothing; a key that is none cannot be asked about.
     let (code, told) = here.verify(&["--witness", &here.ask("key")]);
     assert_eq!(code, Some(2), "{told}");

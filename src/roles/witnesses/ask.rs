@@ -260,16 +260,16 @@ mod tests {
         let asker = witness(dir.path(), &honest, &mut served).await;
         assert_eq!(asker.ask(SHARD).await.unwrap(), Outcome::Cosigned(500));
 
-        let elsewhere = |name: &str, sizes: &[u64], history| {
+        let elsewhere = |name: &str, history, size| {
             let ledgers = ledgers(&dir.path().join(name));
-            sizes.iter().for_each(|size| grow(&ledgers, history, *size));
+            grow(&ledgers, history, size);
             Asker { ledgers, ..asker.clone() }
         };
-        let rolled_back = elsewhere("older", &[400], 1).ask(SHARD).await.unwrap();
+        let rolled_back = elsewhere("older", 1, 400).ask(SHARD).await.unwrap();
         assert!(contradiction(rolled_back).contains("500 leaves, the ledger has 400"));
-        let rewritten = elsewhere("rewritten", &[600], 2).ask(SHARD).await.unwrap();
+        let rewritten = elsewhere("rewritten", 2, 600).ask(SHARD).await.unwrap();
         assert!(contradiction(rewritten).contains("the first 500 leaves are not those"));
-        let forked = elsewhere("forked", &[500], 2).ask(SHARD).await.unwrap();
+        let forked = elsewhere("forked", 2, 500).ask(SHARD).await.unwrap();
         assert!(contradiction(forked).contains("another tree of 500 leaves"));
         // The witness was moved by none of them.
         grow(&honest, 1, 600);
