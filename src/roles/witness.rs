@@ -43,7 +43,7 @@ impl Counters {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn count(&self, outcome: &'static str) {
+    pub(crate) fn count(&self, outcome: &'static str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
     }
 }
@@ -53,7 +53,7 @@ impl Counters {
 pub(crate) struct Service {
     witness: Witness<FsTiles>,
     counters: Arc<Counters>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     /// No other process may remember in the same place: of two, each would sign what the other has not seen.
     _lock: DataLock,
 }
@@ -83,8 +83,8 @@ pub(crate) fn open(config: &Config, counters: &Arc<Counters>) -> anyhow::Result<
     let room = options.max_logs.saturating_sub(remembered(&dir)?);
     let witness = Witness::new(FsTiles::new(&dir), signer, options.trusted()?, room)?;
     tracing::info!(key = %witness.key(), "this installation is a witness");
-    let counters = Arc::clone(counters);
-    Ok(Arc::new(Service { witness, counters, turns: Semaphore::new(AT_ONCE), _lock: lock }))
+    let (counters, turns) = (Arc::clone(counters), Arc::new(Semaphore::new(AT_ONCE)));
+    Ok(Arc::new(Service { witness, counters, turns, _lock: lock }))
 }
 
 /// Starts it.
@@ -129,7 +129,7 @@ pub(crate) async fn serve(
 }
 
 async fn add_checkpoint(State(service): State<Arc<Service>>, body: Body) -> Response {
-    let Ok(_turn) = service.turns.try_acquire() else {
+    let Ok(turn) = Arc::clone(&service.turns).try_acquire_owned() else {
         service.counters.count("busy");
         return text(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -148,8 +148,13 @@ async fn add_checkpoint(State(service): State<Arc<Service>>, body: Body) -> Resp
         }
     };
     let working = Arc::clone(&service);
-    // Not given up when whoever asks goes away: what is half written is finished.
-    let answered = tokio::task::spawn_blocking(move || working.witness.add_checkpoint(&body, now())).await;
+    // Not given up when whoever asks goes away: what is half written is finished, and keeps its turn until it is.
+    let answered = tokio::task::spawn_blocking(move || {
+        let answered = working.witness.add_checkpoint(&body, now());
+        drop(turn);
+        answered
+    })
+    .await;
     match answered {
         Ok(Ok(cosignature)) => {
             service.counters.count("cosigned");
@@ -183,8 +188,9 @@ fn refuse(counters: &Counters, error: &WitnessError) -> Response {
             tree_size(size.0)
         }
         Refusal::Conflict { remembered, .. } => tree_size(remembered.0),
+        // Anybody can send a public checkpoint with a wrong proof; only two roots of one size prove something.
         Refusal::Inconsistent { .. } => {
-            tracing::error!("{refusal}");
+            tracing::warn!("{refusal}");
             text(status, format!("{refusal}\n"))
         }
         Refusal::Malformed { .. }

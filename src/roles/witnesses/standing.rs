@@ -102,7 +102,7 @@ impl Standing {
     }
 
     /// A witness could not be asked.
-    pub(super) fn failed(&self, witness: &str, why: &str) {
+    pub(crate) fn failed(&self, witness: &str, why: &str) {
         let is_new = self.with(witness, |one| {
             one.failures += 1;
             !std::mem::replace(&mut one.failing, true)
