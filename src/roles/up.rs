@@ -60,11 +60,6 @@ impl Role {
     const fn writes(self) -> bool {
         matches!(self, Self::Ingest | Self::Analyze | Self::Enforce | Self::Witness)
     }
-
-    /// Whether it can do without Kafka.
-    const fn needs_kafka(self) -> bool {
-        !matches!(self, Self::Serve | Self::Witness)
-    }
 }
 
 /// What the roles of this process tell of themselves.
@@ -161,7 +156,8 @@ impl Process {
 
     /// Starts everything. Returns the console's URL, if there is one, and writes it to a file if asked.
     pub async fn start(&mut self, url_file: Option<&Path>) -> anyhow::Result<Option<String>> {
-        if self.roles.iter().any(|role| role.needs_kafka()) {
+        // What is stored can be answered, and logs of others cosigned, without Kafka.
+        if !self.roles.iter().all(|role| matches!(role, Role::Serve | Role::Witness)) {
             self.prepare().await?;
         }
         let mut url = None;
