@@ -1,7 +1,7 @@
 //! Agents: what is known of each from its events.
 
 use crate::chain::rank;
-use crate::engine::{AT, Engine, Span, is};
+use crate::engine::{AT, Session, Span, is};
 use crate::error::Error;
 use crate::events::EventFilter;
 use crate::rows::rows;
@@ -78,7 +78,7 @@ fn count_if(condition: Expr) -> Result<Expr, Error> {
     Ok(count(when(condition, lit(1)).end()?))
 }
 
-impl Engine {
+impl Session {
     /// All agents, latest first.
     pub async fn agents(&self) -> Result<Page<AgentView>, Error> {
         let mut agents = self.agents_where(None).await?;

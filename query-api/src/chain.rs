@@ -1,6 +1,6 @@
 //! The action chain of a root task: who delegated, which credential, which tool, what was found, what followed.
 
-use crate::engine::Engine;
+use crate::engine::Session;
 use crate::error::Error;
 use crate::events::EventFilter;
 use crate::views::{EventView, FindingView};
@@ -85,7 +85,7 @@ pub struct ChainView {
     pub truncated: bool,
 }
 
-impl Engine {
+impl Session {
     /// The chain of a root task.
     pub async fn chain(&self, root_task: &str) -> Result<ChainView, Error> {
         let filter = EventFilter { root_task: Some(root_task.to_owned()), ..EventFilter::default() };

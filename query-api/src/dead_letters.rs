@@ -1,7 +1,7 @@
 //! Dead letters: records that are no events, with the bytes that came.
 
 use crate::cursor::{Place, sort};
-use crate::engine::{Engine, Span, is};
+use crate::engine::{Session, Span, is};
 use crate::error::Error;
 use crate::events::{LIMIT_MAX, parse_reference};
 use crate::rows::rows;
@@ -15,7 +15,7 @@ use datafusion::logical_expr::{ident, lit};
 /// Bytes of a dead letter that a list shows.
 const DEAD_LETTER_BYTES: usize = 4_096;
 
-impl Engine {
+impl Session {
     /// A page of dead letters, newest first; of one class of fault, if that is given.
     pub async fn dead_letters(
         &self,

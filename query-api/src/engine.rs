@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::options::Options;
+use crate::scope::Scope;
 use ambit_schemas::Timestamp;
 use ambit_schemas::columns::{PARTITION_COLUMN, names, schema};
 use ambit_store::{FileEntry, Store};
@@ -25,10 +26,10 @@ const PARTITIONS: usize = 2;
 /// Name of the column that orders events: when it happened, or for dead letters when the broker got it.
 pub(crate) const AT: &str = "at";
 
-/// Asks the store. A cheap clone.
+/// What questions are asked of. It answers none itself: [`Engine::session`] does, within a scope. A cheap clone.
 #[derive(Clone)]
 pub struct Engine {
-    pub(crate) store: Store,
+    store: Store,
     context: SessionContext,
     schema: SchemaRef,
     permits: Arc<Semaphore>,
@@ -39,6 +40,13 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("free", &self.permits.available_permits()).finish_non_exhaustive()
     }
+}
+
+/// Questions within one scope. A cheap clone.
+#[derive(Debug, Clone)]
+pub struct Session {
+    engine: Engine,
+    scope: Scope,
 }
 
 /// A span of event time; open where absent. The end is not part of it.
@@ -77,9 +85,25 @@ impl Engine {
         })
     }
 
-    /// All rows of the newest version whose files may hold events of the span, with the column [`AT`].
+    /// Questions within a scope.
+    pub fn session(&self, scope: Scope) -> Session {
+        Session { engine: self.clone(), scope }
+    }
+}
+
+impl Session {
+    /// Whose data it answers from.
+    pub const fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    pub(crate) const fn store(&self) -> &Store {
+        &self.engine.store
+    }
+
+    /// All rows within the scope of the newest version whose files may hold events of the span, with the column [`AT`].
     pub(crate) async fn frame(&self, span: Span) -> Result<DataFrame, Error> {
-        let snapshot = self.store.snapshot().await?;
+        let snapshot = self.engine.store.snapshot().await?;
         let paths: Vec<String> = snapshot
             .files
             .iter()
@@ -87,15 +111,20 @@ impl Engine {
             .map(|file| file.path.display().to_string())
             .collect();
         let frame = if paths.is_empty() {
-            let empty = MemTable::try_new(Arc::clone(&self.schema), vec![vec![]])?;
-            self.context.read_table(Arc::new(empty))?
+            let empty = MemTable::try_new(Arc::clone(&self.engine.schema), vec![vec![]])?;
+            self.engine.context.read_table(Arc::new(empty))?
         } else {
-            let options =
-                ParquetReadOptions::default().parquet_pruning(true).skip_metadata(true).schema(&self.schema);
-            self.context.read_parquet(paths, options).await?
+            let options = ParquetReadOptions::default()
+                .parquet_pruning(true)
+                .skip_metadata(true)
+                .schema(&self.engine.schema);
+            self.engine.context.read_parquet(paths, options).await?
         };
         let mut frame =
             frame.with_column(AT, coalesce(vec![ident(names::TIME), ident(names::BROKER_TIME)]))?;
+        if let Some(within) = self.scope.filter() {
+            frame = frame.filter(within)?;
+        }
         if let Some(from) = span.from {
             frame = frame.filter(ident(AT).gt_eq(moment(from)))?;
         }
@@ -107,15 +136,15 @@ impl Engine {
 
     /// Runs a question to its end, within the bounds. Dropping the future stops it.
     pub(crate) async fn run(&self, frame: DataFrame) -> Result<Vec<RecordBatch>, Error> {
-        let permit = self.permits.try_acquire().map_err(|_| Error::Busy)?;
-        let collected = timeout(Duration::from_millis(self.timeout_ms), frame.collect()).await;
+        let permit = self.engine.permits.try_acquire().map_err(|_| Error::Busy)?;
+        let collected = timeout(Duration::from_millis(self.engine.timeout_ms), frame.collect()).await;
         drop(permit);
-        Ok(collected.map_err(|_| Error::Timeout(self.timeout_ms))??)
+        Ok(collected.map_err(|_| Error::Timeout(self.engine.timeout_ms))??)
     }
 
     /// The version of the table that is newest now.
     pub(crate) async fn version(&self) -> Result<u64, Error> {
-        Ok(self.store.snapshot().await?.version)
+        Ok(self.engine.store.snapshot().await?.version)
     }
 }
 

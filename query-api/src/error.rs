@@ -9,6 +9,9 @@ pub enum Error {
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
+    /// Whoever asks may not have the answer.
+    #[error("{0}")]
+    Forbidden(String),
     /// Too many questions at once.
     #[error("too many questions run at once: ask again in a moment")]
     Busy,

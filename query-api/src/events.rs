@@ -1,7 +1,7 @@
 //! Search: events by time, agent, task, tool, kind, severity and text.
 
 use crate::cursor::{Place, sort};
-use crate::engine::{Engine, Span, is};
+use crate::engine::{Session, Span, is};
 use crate::error::Error;
 use crate::rows::rows;
 use crate::views::{EventView, Page};
@@ -91,7 +91,7 @@ fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }
 
-impl Engine {
+impl Session {
     async fn filtered(&self, filter: &EventFilter) -> Result<DataFrame, Error> {
         let mut frame = self.frame(filter.span).await?;
         for expression in filter.expressions()? {

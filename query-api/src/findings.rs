@@ -1,6 +1,6 @@
 //! Findings, each with what it led to.
 
-use crate::engine::{Engine, Span, is};
+use crate::engine::{Session, Span, is};
 use crate::error::Error;
 use crate::events::{EventFilter, Order};
 use crate::rows::rows;
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// Most response events that are read for one page of findings.
 const RESPONSE_EVENTS_MAX: usize = 20_000;
 
-impl Engine {
+impl Session {
     /// A page of findings, newest first.
     pub async fn findings(
         &self,

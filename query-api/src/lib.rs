@@ -16,15 +16,17 @@ mod options;
 mod overview;
 mod proof;
 mod rows;
+pub mod scope;
 mod service;
 mod summary;
 mod views;
 
-pub use engine::{Engine, Span};
+pub use engine::{Engine, Session, Span};
 pub use error::Error;
 pub use events::{EventFilter, LIMIT_DEFAULT, LIMIT_MAX, Order, TEXT_BYTES_MAX};
 pub use options::{Options, listen_address, resolve};
 pub use overview::{CheckpointView, Ledgers};
 pub use proof::{ConsistencyView, ProofView};
+pub use scope::Scope;
 pub use service::{Metric, Service, Sources};
 pub use views::{DeadLetterView, EventView, Page};

@@ -1,6 +1,6 @@
 //! The whole at a glance, and the ledgers behind it.
 
-use crate::engine::{AT, Engine, Span, is, moment};
+use crate::engine::{AT, Session, Span, is, moment};
 use crate::error::Error;
 use crate::rows::rows;
 use crate::views::text_of;
@@ -115,9 +115,11 @@ pub struct CheckpointView {
     pub text: String,
 }
 
-impl Engine {
+impl Session {
     /// The whole at a glance. `now` is the caller's time, for the last minute.
     pub async fn overview(&self, ledgers: &Ledgers, now: Timestamp) -> Result<OverviewView, Error> {
+        // Shards, versions and dead letters are of all tenants together.
+        self.scope().whole("the overview")?;
         let kinds = self.frame(Span::default()).await?.aggregate(
             vec![ident(names::KIND)],
             vec![count(lit(1)).alias("count"), max(ident(names::TIME)).alias("newest")],
@@ -172,7 +174,7 @@ impl Engine {
     }
 
     async fn shards(&self, ledgers: &Ledgers) -> Result<Vec<ShardView>, Error> {
-        let positions = self.store.positions(&ledgers.shards).await?;
+        let positions = self.store().positions(&ledgers.shards).await?;
         let checkpoints = checkpoints(ledgers.clone()).await?;
         let signed = |shard: &Shard| {
             let name = shard.to_string();

@@ -11,7 +11,7 @@ use crate::output::{print, print_error};
 use crate::roles::parts::Parts;
 use crate::simulate::now;
 use ambit_bus::Producer;
-use ambit_query_api::{DeadLetterView, Engine};
+use ambit_query_api::{DeadLetterView, Engine, Scope, Session};
 use ambit_schemas::event::{Body, Notice};
 use ambit_schemas::intake::{Accepted, Incoming, accept};
 use ambit_schemas::notice::notice;
@@ -32,19 +32,20 @@ const REDRIVEN_BY: &str = "ambit_redriven_by";
 /// Runs the command.
 pub async fn run(config: &Config, command: &DeadLetterCommand) -> anyhow::Result<ExitCode> {
     Parts { config }.must_have_store()?;
-    let engine = Engine::new(Parts { config }.store().await?, &config.api)?;
+    // Whoever can read the files sees all of them.
+    let session = Engine::new(Parts { config }.store().await?, &config.api)?.session(Scope::all());
     match command {
         DeadLetterCommand::List { reason, limit, json } => {
-            list(&engine, reason.as_deref(), *limit, *json).await?;
+            list(&session, reason.as_deref(), *limit, *json).await?;
         }
-        DeadLetterCommand::Show { reference, raw } => show(&engine, reference, *raw).await?,
-        DeadLetterCommand::Redrive(args) => return redrive(config, &engine, args).await,
+        DeadLetterCommand::Show { reference, raw } => show(&session, reference, *raw).await?,
+        DeadLetterCommand::Redrive(args) => return redrive(config, &session, args).await,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(engine: &Engine, reason: Option<&str>, limit: u32, json: bool) -> anyhow::Result<()> {
-    let page = engine.dead_letters(limit, None, reason).await?;
+async fn list(session: &Session, reason: Option<&str>, limit: u32, json: bool) -> anyhow::Result<()> {
+    let page = session.dead_letters(limit, None, reason).await?;
     for letter in &page.items {
         if json {
             print(&serde_json::to_string(letter)?);
@@ -65,8 +66,8 @@ async fn list(engine: &Engine, reason: Option<&str>, limit: u32, json: bool) -> 
     Ok(())
 }
 
-async fn show(engine: &Engine, reference: &str, raw: bool) -> anyhow::Result<()> {
-    let (letter, record) = engine.dead_letter(reference).await?;
+async fn show(session: &Session, reference: &str, raw: bool) -> anyhow::Result<()> {
+    let (letter, record) = session.dead_letter(reference).await?;
     let value = record.value.as_deref().unwrap_or_default();
     if raw {
         return std::io::stdout().write_all(value).context("standard output cannot be written");
@@ -102,13 +103,13 @@ fn escaped(letter: char) -> Vec<char> {
     if letter.is_control() && letter != '\n' { letter.escape_default().collect() } else { vec![letter] }
 }
 
-async fn redrive(config: &Config, engine: &Engine, args: &RedriveArgs) -> anyhow::Result<ExitCode> {
+async fn redrive(config: &Config, session: &Session, args: &RedriveArgs) -> anyhow::Result<ExitCode> {
     if args.data.is_some() && args.references.len() != 1 {
         bail!("`--data` replaces the value of one dead letter: name exactly one");
     }
     let references = match &args.all {
         Some(reason) => {
-            let page = engine.dead_letters(args.limit, None, Some(reason)).await?;
+            let page = session.dead_letters(args.limit, None, Some(reason)).await?;
             // The oldest first, in the order in which they came.
             page.items.into_iter().rev().map(|letter| letter.reference).collect()
         }
@@ -119,7 +120,7 @@ async fn redrive(config: &Config, engine: &Engine, args: &RedriveArgs) -> anyhow
     let producer = Parts { config }.prompt_producer("ambit-dead-letters")?;
     let (mut sent, mut left) = (0_usize, 0_usize);
     for reference in &references {
-        let (letter, record) = engine.dead_letter(reference).await?;
+        let (letter, record) = session.dead_letter(reference).await?;
         match corrected(&record, args).and_then(|incoming| Ok(accept(incoming, &secret)?)) {
             Ok(accepted) if args.dry_run => {
                 sent += 1;

@@ -4,14 +4,15 @@ use crate::cli::SearchArgs;
 use crate::config::Config;
 use crate::output::print;
 use crate::roles::parts::Parts;
-use ambit_query_api::{Engine, EventFilter, EventView, Order, Span};
+use ambit_query_api::{Engine, EventFilter, EventView, Order, Scope, Span};
 use ambit_schemas::Timestamp;
 use anyhow::Context;
 
 /// Runs the command.
 pub async fn run(config: &Config, args: &SearchArgs) -> anyhow::Result<()> {
     Parts { config }.must_have_store()?;
-    let engine = Engine::new(Parts { config }.store().await?, &config.api)?;
+    // Whoever can read the files sees all of them.
+    let session = Engine::new(Parts { config }.store().await?, &config.api)?.session(Scope::all());
     let filter = EventFilter {
         span: Span { from: time("--from", args.from.as_deref())?, to: time("--to", args.to.as_deref())? },
         agent: args.agent.clone(),
@@ -21,7 +22,7 @@ pub async fn run(config: &Config, args: &SearchArgs) -> anyhow::Result<()> {
         text: args.text.clone(),
         ..EventFilter::default()
     };
-    let page = engine.events(&filter, Order::Descending, args.limit, None).await?;
+    let page = session.events(&filter, Order::Descending, args.limit, None).await?;
     for event in &page.items {
         if args.json {
             print(&serde_json::to_string(event)?);

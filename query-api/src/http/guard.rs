@@ -1,8 +1,10 @@
 //! Who may ask: the right host name, the right token.
 
 use crate::http::problem::Problem;
+use crate::scope::Scope;
 use crate::service::Service;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -18,12 +20,28 @@ pub fn presents(headers: &HeaderMap, token: &str) -> bool {
     !token.is_empty() && given.is_some_and(|given| Sha256::digest(given) == Sha256::digest(token))
 }
 
-/// Refuses callers without the token.
-pub(crate) async fn authorise(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+/// Refuses callers without the token; says to handlers within what scope they may answer.
+pub(crate) async fn authorise(
+    State(service): State<Arc<Service>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     if presents(request.headers(), &service.token) {
+        request.extensions_mut().insert(Scope::all());
         next.run(request).await
     } else {
         Problem::new(StatusCode::UNAUTHORIZED, "present the token: Authorization: Bearer ...").into_response()
+    }
+}
+
+/// The scope that authentication has granted. A route that is reached without any is refused.
+impl<S: Send + Sync> FromRequestParts<S> for Scope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let refused =
+            || Problem::new(StatusCode::UNAUTHORIZED, "this resource is for those who are authenticated");
+        parts.extensions.get::<Self>().cloned().ok_or_else(refused)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::http::params::{DeadLetterParams, SearchParams};
 use crate::http::problem::Problem;
 use crate::overview::{CheckpointView, OverviewView, checkpoints as read_checkpoints};
 use crate::proof::{ProofView, prove};
+use crate::scope::Scope;
 use crate::service::Service;
 use crate::views::{DeadLetterView, EventView, FindingView, Page};
 use axum::Json;
@@ -34,8 +35,8 @@ fn query<T>(given: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
 
 /// The whole at a glance.
 #[utoipa::path(get, path = "/api/v1/overview", responses((status = 200, body = OverviewView)), security(("bearer" = [])))]
-pub(crate) async fn overview(State(app): App) -> Answer<OverviewView> {
-    let whole = app.engine.overview(&app.ledgers, (app.sources.now)()).await?;
+pub(crate) async fn overview(State(app): App, scope: Scope) -> Answer<OverviewView> {
+    let whole = app.engine.session(scope).overview(&app.ledgers, (app.sources.now)()).await?;
     Ok(Json(OverviewView { notices: (app.sources.notices)(), ..whole }))
 }
 
@@ -43,10 +44,16 @@ pub(crate) async fn overview(State(app): App) -> Answer<OverviewView> {
 #[utoipa::path(get, path = "/api/v1/events", params(SearchParams), responses((status = 200, body = Page<EventView>)), security(("bearer" = [])))]
 pub(crate) async fn events(
     State(app): App,
+    scope: Scope,
     params: Result<Query<SearchParams>, QueryRejection>,
 ) -> Answer<Page<EventView>> {
     let params = query(params)?;
-    Ok(Json(app.engine.events(&params.filter()?, params.order()?, params.limit(), params.cursor()).await?))
+    Ok(Json(
+        app.engine
+            .session(scope)
+            .events(&params.filter()?, params.order()?, params.limit(), params.cursor())
+            .await?,
+    ))
 }
 
 /// One event, with its headers and its proof.
@@ -64,9 +71,13 @@ pub(crate) struct EventDetail {
 
 /// One event with its inclusion proof.
 #[utoipa::path(get, path = "/api/v1/events/{ref}", params(("ref" = String, Path, description = "`topic:partition:offset`")), responses((status = 200, body = EventDetail)), security(("bearer" = [])))]
-pub(crate) async fn event(State(app): App, Path(reference): Path<String>) -> Answer<EventDetail> {
+pub(crate) async fn event(
+    State(app): App,
+    scope: Scope,
+    Path(reference): Path<String>,
+) -> Answer<EventDetail> {
     let (shard, offset) = parse_reference(&reference)?;
-    let (event, stored) = app.engine.event_at(shard, offset).await?;
+    let (event, stored) = app.engine.session(scope).event_at(shard, offset).await?;
     let headers = stored
         .record
         .headers
@@ -86,49 +97,56 @@ pub(crate) async fn event(State(app): App, Path(reference): Path<String>) -> Ans
 #[utoipa::path(get, path = "/api/v1/findings", params(SearchParams), responses((status = 200, body = Page<FindingView>)), security(("bearer" = [])))]
 pub(crate) async fn findings(
     State(app): App,
+    scope: Scope,
     params: Result<Query<SearchParams>, QueryRejection>,
 ) -> Answer<Page<FindingView>> {
     let params = query(params)?;
-    Ok(Json(app.engine.findings(&params.filter()?, params.limit(), params.cursor()).await?))
+    Ok(Json(app.engine.session(scope).findings(&params.filter()?, params.limit(), params.cursor()).await?))
 }
 
 /// One finding.
 #[utoipa::path(get, path = "/api/v1/findings/{id}", params(("id" = String, Path)), responses((status = 200, body = FindingView)), security(("bearer" = [])))]
-pub(crate) async fn finding(State(app): App, Path(id): Path<String>) -> Answer<FindingView> {
-    Ok(Json(app.engine.finding(&id).await?))
+pub(crate) async fn finding(State(app): App, scope: Scope, Path(id): Path<String>) -> Answer<FindingView> {
+    Ok(Json(app.engine.session(scope).finding(&id).await?))
 }
 
 /// The action chain of a root task.
 #[utoipa::path(get, path = "/api/v1/tasks/{root_task}/chain", params(("root_task" = String, Path)), responses((status = 200, body = ChainView)), security(("bearer" = [])))]
-pub(crate) async fn chain(State(app): App, Path(root_task): Path<String>) -> Answer<ChainView> {
-    Ok(Json(app.engine.chain(&root_task).await?))
+pub(crate) async fn chain(State(app): App, scope: Scope, Path(root_task): Path<String>) -> Answer<ChainView> {
+    Ok(Json(app.engine.session(scope).chain(&root_task).await?))
 }
 
 /// Agents, latest first.
 #[utoipa::path(get, path = "/api/v1/agents", responses((status = 200, body = Page<AgentView>)), security(("bearer" = [])))]
-pub(crate) async fn agents(State(app): App) -> Answer<Page<AgentView>> {
-    Ok(Json(app.engine.agents().await?))
+pub(crate) async fn agents(State(app): App, scope: Scope) -> Answer<Page<AgentView>> {
+    Ok(Json(app.engine.session(scope).agents().await?))
 }
 
 /// One agent with its latest tasks.
 #[utoipa::path(get, path = "/api/v1/agents/{uid}", params(("uid" = String, Path)), responses((status = 200, body = AgentDetail)), security(("bearer" = [])))]
-pub(crate) async fn agent(State(app): App, Path(uid): Path<String>) -> Answer<AgentDetail> {
-    Ok(Json(app.engine.agent(&uid).await?))
+pub(crate) async fn agent(State(app): App, scope: Scope, Path(uid): Path<String>) -> Answer<AgentDetail> {
+    Ok(Json(app.engine.session(scope).agent(&uid).await?))
 }
 
 /// Records that are no events, newest first.
 #[utoipa::path(get, path = "/api/v1/dead-letters", params(DeadLetterParams), responses((status = 200, body = Page<DeadLetterView>)), security(("bearer" = [])))]
 pub(crate) async fn dead_letters(
     State(app): App,
+    scope: Scope,
     params: Result<Query<DeadLetterParams>, QueryRejection>,
 ) -> Answer<Page<DeadLetterView>> {
     let params = query(params)?;
-    Ok(Json(app.engine.dead_letters(params.limit(), params.cursor(), params.reason.as_deref()).await?))
+    Ok(Json(
+        app.engine
+            .session(scope)
+            .dead_letters(params.limit(), params.cursor(), params.reason.as_deref())
+            .await?,
+    ))
 }
 
 /// The newest checkpoint of every shard.
 #[utoipa::path(get, path = "/api/v1/checkpoints", responses((status = 200, body = Page<CheckpointView>)), security(("bearer" = [])))]
-pub(crate) async fn checkpoints(State(app): App) -> Answer<Page<CheckpointView>> {
+pub(crate) async fn checkpoints(State(app): App, scope: Scope) -> Answer<Page<CheckpointView>> {
     let items = read_checkpoints(app.ledgers.clone()).await?;
     Ok(Json(Page { items, next_cursor: None, incomplete: None }))
 }
