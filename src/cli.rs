@@ -1,5 +1,9 @@
 //! The command line.
 
+mod token;
+
+pub use token::{CreateTokenArgs, TokenCommand};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -64,6 +68,9 @@ pub enum Command {
     /// Look after the table: compaction, vacuum, retention, legal holds, checking for damage.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Make, list and revoke tokens for the API.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

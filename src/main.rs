@@ -89,6 +89,7 @@ async fn dispatch(command: Command, mut config: Config) -> anyhow::Result<ExitCo
         Command::DeadLetters(command) => return commands::dead_letters::run(&config, &command).await,
         Command::Verify(args) => return commands::verify::run(&config, &args).await,
         Command::Store(command) => return commands::store::run(&config, &command).await,
+        Command::Token(command) => commands::token::run(&config, &command)?,
         Command::Config(ConfigCommand::Check) => {
             config::check(&config)?;
             print("the configuration is valid");

@@ -3,6 +3,7 @@
 //! Reads the store and the ledger, writes nothing (INVARIANT Q-1). Every question runs against one version of the
 //! table, within bounds of time, memory and concurrency; what a bound cut off is said in the answer.
 
+pub mod access;
 mod agents;
 mod chain;
 mod cursor;
@@ -12,21 +13,25 @@ mod error;
 mod events;
 mod findings;
 pub mod http;
+mod limits;
 mod options;
 mod overview;
 mod proof;
+mod publish;
 mod rows;
 pub mod scope;
 mod service;
 mod summary;
+pub mod trail;
 mod views;
 
 pub use engine::{Engine, Session, Span};
 pub use error::Error;
 pub use events::{EventFilter, LIMIT_DEFAULT, LIMIT_MAX, Order, TEXT_BYTES_MAX};
-pub use options::{Options, listen_address, resolve};
+pub use options::{AuditOptions, LimitOptions, OidcOptions, Options, listen_address, resolve};
 pub use overview::{CheckpointView, Ledgers};
 pub use proof::{ConsistencyView, ProofView};
+pub use publish::{Publish, PublishError};
 pub use scope::Scope;
 pub use service::{Metric, Service, Sources};
 pub use views::{DeadLetterView, EventView, Page};

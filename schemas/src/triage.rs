@@ -50,6 +50,17 @@ pub enum Disposition {
     Benign,
 }
 
+impl Disposition {
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TruePositive => "true_positive",
+            Self::FalsePositive => "false_positive",
+            Self::Benign => "benign",
+        }
+    }
+}
+
 /// What somebody did about one finding. What is absent stays as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TriageChange {

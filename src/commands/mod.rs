@@ -8,4 +8,5 @@ pub mod replay_runs;
 pub mod search;
 pub mod simulate;
 pub mod store;
+pub mod token;
 pub mod verify;

@@ -1,9 +1,11 @@
 //! The resources.
 
+use crate::access::{Caller, Permission};
 use crate::agents::{AgentDetail, AgentView};
 use crate::chain::ChainView;
 use crate::error::Error;
 use crate::events::parse_reference;
+use crate::http::measured::Answered;
 use crate::http::params::{DeadLetterParams, SearchParams};
 use crate::http::problem::Problem;
 use crate::overview::{CheckpointView, OverviewView, checkpoints as read_checkpoints};
@@ -11,7 +13,6 @@ use crate::proof::{ProofView, prove};
 use crate::scope::Scope;
 use crate::service::Service;
 use crate::views::{DeadLetterView, EventView, FindingView, Page};
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -23,9 +24,15 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 
 type App = State<Arc<Service>>;
-type Answer<T> = Result<Json<T>, Problem>;
+type Answer<T> = Result<Answered<T>, Problem>;
 
-fn query<T>(given: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+/// A page with the number of its items.
+pub(crate) fn page<T>(page: Page<T>) -> Answered<Page<T>> {
+    let items = page.items.len();
+    Answered(page, items)
+}
+
+pub(crate) fn query<T>(given: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     given.map(|Query(params)| params).map_err(|error| {
         let text = error.body_text();
         let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
@@ -37,23 +44,20 @@ fn query<T>(given: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
 #[utoipa::path(get, path = "/api/v1/overview", responses((status = 200, body = OverviewView)), security(("bearer" = [])))]
 pub(crate) async fn overview(State(app): App, scope: Scope) -> Answer<OverviewView> {
     let whole = app.engine.session(scope).overview(&app.ledgers, (app.sources.now)()).await?;
-    Ok(Json(OverviewView { notices: (app.sources.notices)(), ..whole }))
+    Ok(Answered(OverviewView { notices: (app.sources.notices)(), ..whole }, 1))
 }
 
 /// Events, newest first.
 #[utoipa::path(get, path = "/api/v1/events", params(SearchParams), responses((status = 200, body = Page<EventView>)), security(("bearer" = [])))]
 pub(crate) async fn events(
     State(app): App,
-    scope: Scope,
+    caller: Caller,
     params: Result<Query<SearchParams>, QueryRejection>,
 ) -> Answer<Page<EventView>> {
     let params = query(params)?;
-    Ok(Json(
-        app.engine
-            .session(scope)
-            .events(&params.filter()?, params.order()?, params.limit(), params.cursor())
-            .await?,
-    ))
+    let (filter, order) = (params.filter()?, params.order()?);
+    let session = app.engine.session(caller.scope_for(filter.kind.as_deref())?);
+    Ok(page(session.events(&filter, order, params.limit(), params.cursor()).await?))
 }
 
 /// One event, with its headers and its proof.
@@ -73,10 +77,11 @@ pub(crate) struct EventDetail {
 #[utoipa::path(get, path = "/api/v1/events/{ref}", params(("ref" = String, Path, description = "`topic:partition:offset`")), responses((status = 200, body = EventDetail)), security(("bearer" = [])))]
 pub(crate) async fn event(
     State(app): App,
-    scope: Scope,
+    caller: Caller,
     Path(reference): Path<String>,
 ) -> Answer<EventDetail> {
     let (shard, offset) = parse_reference(&reference)?;
+    let scope = if caller.may(Permission::Trail) { caller.scope } else { caller.scope.without_trail() };
     let (event, stored) = app.engine.session(scope).event_at(shard, offset).await?;
     let headers = stored
         .record
@@ -90,7 +95,7 @@ pub(crate) async fn event(
     let proof = tokio::task::spawn_blocking(move || prove(&ledgers, &stored))
         .await
         .map_err(|_| Error::Cancelled)??;
-    Ok(Json(EventDetail { event, headers, raw_base64, proof }))
+    Ok(Answered(EventDetail { event, headers, raw_base64, proof }, 1))
 }
 
 /// Findings, newest first, with what they led to.
@@ -101,31 +106,33 @@ pub(crate) async fn findings(
     params: Result<Query<SearchParams>, QueryRejection>,
 ) -> Answer<Page<FindingView>> {
     let params = query(params)?;
-    Ok(Json(app.engine.session(scope).findings(&params.filter()?, params.limit(), params.cursor()).await?))
+    Ok(page(app.engine.session(scope).findings(&params.filter()?, params.limit(), params.cursor()).await?))
 }
 
 /// One finding.
 #[utoipa::path(get, path = "/api/v1/findings/{id}", params(("id" = String, Path)), responses((status = 200, body = FindingView)), security(("bearer" = [])))]
 pub(crate) async fn finding(State(app): App, scope: Scope, Path(id): Path<String>) -> Answer<FindingView> {
-    Ok(Json(app.engine.session(scope).finding(&id).await?))
+    Ok(Answered(app.engine.session(scope).finding(&id).await?, 1))
 }
 
 /// The action chain of a root task.
 #[utoipa::path(get, path = "/api/v1/tasks/{root_task}/chain", params(("root_task" = String, Path)), responses((status = 200, body = ChainView)), security(("bearer" = [])))]
 pub(crate) async fn chain(State(app): App, scope: Scope, Path(root_task): Path<String>) -> Answer<ChainView> {
-    Ok(Json(app.engine.session(scope).chain(&root_task).await?))
+    let chain = app.engine.session(scope).chain(&root_task).await?;
+    let items = chain.nodes.len();
+    Ok(Answered(chain, items))
 }
 
 /// Agents, latest first.
 #[utoipa::path(get, path = "/api/v1/agents", responses((status = 200, body = Page<AgentView>)), security(("bearer" = [])))]
 pub(crate) async fn agents(State(app): App, scope: Scope) -> Answer<Page<AgentView>> {
-    Ok(Json(app.engine.session(scope).agents().await?))
+    Ok(page(app.engine.session(scope).agents().await?))
 }
 
 /// One agent with its latest tasks.
 #[utoipa::path(get, path = "/api/v1/agents/{uid}", params(("uid" = String, Path)), responses((status = 200, body = AgentDetail)), security(("bearer" = [])))]
 pub(crate) async fn agent(State(app): App, scope: Scope, Path(uid): Path<String>) -> Answer<AgentDetail> {
-    Ok(Json(app.engine.session(scope).agent(&uid).await?))
+    Ok(Answered(app.engine.session(scope).agent(&uid).await?, 1))
 }
 
 /// Records that are no events, newest first.
@@ -136,17 +143,15 @@ pub(crate) async fn dead_letters(
     params: Result<Query<DeadLetterParams>, QueryRejection>,
 ) -> Answer<Page<DeadLetterView>> {
     let params = query(params)?;
-    Ok(Json(
-        app.engine
-            .session(scope)
-            .dead_letters(params.limit(), params.cursor(), params.reason.as_deref())
-            .await?,
-    ))
+    let session = app.engine.session(scope);
+    Ok(page(session.dead_letters(params.limit(), params.cursor(), params.reason.as_deref()).await?))
 }
 
 /// The newest checkpoint of every shard.
 #[utoipa::path(get, path = "/api/v1/checkpoints", responses((status = 200, body = Page<CheckpointView>)), security(("bearer" = [])))]
 pub(crate) async fn checkpoints(State(app): App, scope: Scope) -> Answer<Page<CheckpointView>> {
+    // A shard's size is the sum of all tenants' events. INVARIANT Q-3
+    scope.whole("checkpoints")?;
     let items = read_checkpoints(app.ledgers.clone()).await?;
-    Ok(Json(Page { items, next_cursor: None, incomplete: None }))
+    Ok(page(Page { items, next_cursor: None, incomplete: None }))
 }

@@ -1,14 +1,17 @@
 //! HTTP: one file per concern. Handlers turn parameters into questions and answers into views.
 
+mod admit;
 mod console;
 mod guard;
 mod handlers;
 mod ledger;
+mod measured;
 mod metrics;
 mod params;
 mod problem;
+mod routes;
 
-pub use guard::presents;
+pub use crate::access::presents;
 
 use crate::service::Service;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -16,6 +19,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use routes::LEDGER_FILES;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -27,10 +31,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Most bytes of a request's body: no resource takes one.
+/// Most bytes of a request's body.
 const BODY_BYTES_MAX: usize = 16 << 10;
-/// Files of the ledgers, as C2SP tlog-tiles has them.
-const LEDGER_FILES: &str = "/ledger/{topic}/{partition}/{*path}";
 /// How long an answer may take beyond the question's own bound.
 const REQUEST_SLACK: Duration = Duration::from_secs(5);
 
@@ -81,7 +83,7 @@ pub fn router(service: Arc<Service>) -> Router {
     } else {
         api = api.route(LEDGER_FILES, files);
     }
-    let api = api.layer(from_fn_with_state(Arc::clone(&service), guard::authorise));
+    let api = api.layer(from_fn_with_state(Arc::clone(&service), admit::admit));
     let header = |name: &'static str, value: &'static str| {
         SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
     };
@@ -94,7 +96,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/openapi.json", get(move || async move { Json(document) }))
         .fallback(fallback)
         .method_not_allowed_fallback(|| async {
-            problem::Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this resource is only read")
+            problem::Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this resource has no such method")
         })
         .layer(from_fn(guard::count_in))
         .layer(from_fn_with_state(Arc::clone(&service), guard::check_host))

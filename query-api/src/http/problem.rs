@@ -1,6 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457): one message for the caller, another for the log.
 
 use crate::error::Error;
+use crate::limits::TooMuch;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -10,11 +11,25 @@ use serde_json::json;
 pub(crate) struct Problem {
     status: StatusCode,
     detail: String,
+    challenge: &'static str,
+    retry_after: u64,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+        Self { status, detail: detail.into(), challenge: "Bearer", retry_after: 1 }
+    }
+
+    /// What `WWW-Authenticate` says to who is not let in (RFC 6750, section 3).
+    pub(crate) const fn challenge(mut self, challenge: &'static str) -> Self {
+        self.challenge = challenge;
+        self
+    }
+
+    /// Seconds after which it is worth asking again.
+    pub(crate) const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = seconds;
+        self
     }
 }
 
@@ -25,15 +40,21 @@ impl IntoResponse for Problem {
         let mut response =
             (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string())
                 .into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            response.headers_mut().insert(header::RETRY_AFTER, self.retry_after.into());
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+            let challenge = header::HeaderValue::from_static(self.challenge);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
+    }
+}
+
+impl From<TooMuch> for Problem {
+    fn from(much: TooMuch) -> Self {
+        let detail = format!("{}: come back later", much.what);
+        Self::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(much.wait)
     }
 }
 
