@@ -92,7 +92,7 @@ fn escape(text: &str) -> String {
 }
 
 impl Session {
-    async fn filtered(&self, filter: &EventFilter) -> Result<DataFrame, Error> {
+    pub(crate) async fn filtered(&self, filter: &EventFilter) -> Result<DataFrame, Error> {
         let mut frame = self.frame(filter.span).await?;
         for expression in filter.expressions()? {
             frame = frame.filter(expression)?;

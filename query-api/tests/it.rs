@@ -6,7 +6,9 @@
 
 mod access;
 mod oidc;
+mod streams;
 mod trail;
+mod triage;
 mod world;
 
 use serde_json::Value;

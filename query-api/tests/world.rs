@@ -108,6 +108,7 @@ pub struct World {
     pub url: String,
     pub asked: Mutex<Receiver<Asked>>,
     pub clock: Arc<AtomicI64>,
+    pub closing: CancellationToken,
     tokens: PathBuf,
     shutdown: CancellationToken,
     serving: JoinSet<()>,
@@ -127,6 +128,7 @@ impl World {
         let told = Arc::clone(&clock);
         let signer = CheckpointSigner::load_or_create(&dir.path().join("ledger.key"), "ambit").unwrap();
         let tokens = dir.path().join("api-tokens.json");
+        let closing = CancellationToken::new();
         let (trail, asked) = Trail::new(setup.options.audit.queue);
         let service = Service {
             engine: Engine::new(store, &setup.options).unwrap(),
@@ -146,7 +148,7 @@ impl World {
                 notices: Arc::new(Vec::new),
                 now: Arc::new(move || Timestamp::from_micros(told.load(Ordering::Relaxed))),
             },
-            closing: CancellationToken::new(),
+            closing: closing.clone(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -154,7 +156,7 @@ impl World {
         let mut serving = JoinSet::new();
         let stop = shutdown.clone();
         serving.spawn(async move { service.run(listener, stop).await.unwrap() });
-        Self { log, url, asked: Mutex::new(asked), clock, tokens, shutdown, serving, _dir: dir }
+        Self { log, url, asked: Mutex::new(asked), clock, closing, tokens, shutdown, serving, _dir: dir }
     }
 
     /// Lets seconds pass.

@@ -1,5 +1,6 @@
 //! Commands that run to an end.
 
+pub mod ask;
 pub mod dead_letters;
 pub mod eval;
 pub mod import;

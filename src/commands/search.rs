@@ -1,6 +1,6 @@
 //! `ambit search`: stored events, straight from the table, without a server.
 
-use crate::cli::SearchArgs;
+use crate::cli::{Output, SearchArgs};
 use crate::config::Config;
 use crate::output::print;
 use crate::roles::parts::Parts;
@@ -23,28 +23,33 @@ pub async fn run(config: &Config, args: &SearchArgs) -> anyhow::Result<()> {
         ..EventFilter::default()
     };
     let page = session.events(&filter, Order::Descending, args.limit, None).await?;
+    if args.output == Output::Json {
+        print(&serde_json::to_string_pretty(&page)?);
+        return Ok(());
+    }
+    let json = args.json || args.output == Output::Ndjson;
     for event in &page.items {
-        if args.json {
+        if json {
             print(&serde_json::to_string(event)?);
         } else {
             print(&line(event));
         }
     }
-    if page.items.is_empty() && !args.json {
+    if page.items.is_empty() && !json {
         print("nothing found");
     }
-    if page.next_cursor.is_some() && !args.json {
+    if page.next_cursor.is_some() && !json {
         print(&format!("there are more than {}: raise --limit or narrow the search", args.limit));
     }
     Ok(())
 }
 
-fn line(event: &EventView) -> String {
+pub(super) fn line(event: &EventView) -> String {
     let time = event.time.as_deref().unwrap_or("-");
     let severity = event.severity.as_deref().map_or_else(String::new, |severity| format!("[{severity}] "));
     format!("{time:<27} {:<24} {:<22} {severity}{}", event.reference, event.kind, event.summary)
 }
 
-pub(super) fn time(option: &str, text: Option<&str>) -> anyhow::Result<Option<Timestamp>> {
+pub(crate) fn time(option: &str, text: Option<&str>) -> anyhow::Result<Option<Timestamp>> {
     text.map(Timestamp::parse).transpose().with_context(|| format!("`{option}`"))
 }

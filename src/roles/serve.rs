@@ -9,9 +9,11 @@ use ambit_enforcement::Fetcher;
 use ambit_query_api::access::{Access, Fetch};
 use ambit_query_api::trail::{Asked, Fold, Trail};
 use ambit_query_api::{Publish, PublishError};
-use ambit_schemas::{Event, Shard, encode};
+use ambit_schemas::redact::{RedactionSecret, join, redact};
+use ambit_schemas::{Event, Outgoing, Shard, encode};
 use anyhow::Context;
 use futures::future::BoxFuture;
+use serde_json::Value;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,35 +54,55 @@ impl Fetch for Https {
     }
 }
 
-/// Writes what people do to Kafka.
+/// Writes what people do and ask to Kafka.
 #[derive(Debug)]
 pub struct Writer {
     producer: Producer,
     kafka: Health,
+    redaction: RedactionSecret,
 }
 
 impl Writer {
     /// A writer.
     pub fn new(config: &Config, kafka: Health) -> anyhow::Result<Self> {
-        Ok(Self { producer: Parts { config }.prompt_producer("ambit-api")?, kafka })
+        let secret = keys::token(&config.keys_dir().join("redaction.key"))?;
+        let producer = Parts { config }.prompt_producer("ambit-api")?;
+        Ok(Self { producer, kafka, redaction: RedactionSecret::new(secret.as_bytes()) })
     }
+
+    async fn send(&self, outgoing: Outgoing) -> Result<(Shard, u64), PublishError> {
+        if let Some(trouble) = self.kafka.trouble() {
+            return Err(PublishError(trouble));
+        }
+        match timeout(SEND_WITHIN, self.producer.send(outgoing)).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(error)) => {
+                tracing::warn!("what somebody did or asked could not be written to Kafka: {error}");
+                Err(PublishError("Kafka did not take it: do it again".into()))
+            }
+            Err(_) => Err(PublishError("Kafka did not take it in time: do it again".into())),
+        }
+    }
+}
+
+/// INVARIANT P-1: people paste secrets into notes.
+fn redacted(event: &Event, secret: &RedactionSecret) -> anyhow::Result<Outgoing> {
+    let mut outgoing = encode(event)?;
+    let mut data: Value = serde_json::from_slice(&outgoing.value)?;
+    let report = redact(&mut data, &secret.key(&event.tenant));
+    if report.total > 0 {
+        join(&mut data, &report);
+        outgoing.value = serde_json::to_vec(&data)?.into();
+    }
+    Ok(outgoing)
 }
 
 impl Publish for Writer {
     fn publish(&self, event: Event) -> BoxFuture<'_, Result<(Shard, u64), PublishError>> {
         Box::pin(async move {
-            if let Some(trouble) = self.kafka.trouble() {
-                return Err(PublishError(trouble));
-            }
-            let outgoing = encode(&event).map_err(|error| PublishError(error.to_string()))?;
-            match timeout(SEND_WITHIN, self.producer.send(outgoing)).await {
-                Ok(Ok(place)) => Ok(place),
-                Ok(Err(error)) => {
-                    tracing::warn!("what somebody did could not be written to Kafka: {error}");
-                    Err(PublishError("Kafka did not take it: do it again".into()))
-                }
-                Err(_) => Err(PublishError("Kafka did not take it in time: do it again".into())),
-            }
+            let outgoing =
+                redacted(&event, &self.redaction).map_err(|error| PublishError(error.to_string()))?;
+            self.send(outgoing).await
         })
     }
 }
@@ -156,7 +178,14 @@ fn push(waiting: &mut VecDeque<Event>, asked: Option<Asked>) {
 /// Sends a record. Whether Kafka has it; if not, a moment has passed.
 fn send(writer: Arc<Writer>, event: Event) -> BoxFuture<'static, bool> {
     Box::pin(async move {
-        let sent = writer.publish(event).await.is_ok();
+        let sent = match encode(&event) {
+            Ok(outgoing) => writer.send(outgoing).await.is_ok(),
+            // It holds no text of unbounded length.
+            Err(error) => {
+                tracing::error!("a record of the audit trail cannot be written: {error}");
+                true
+            }
+        };
         if !sent {
             sleep(RETRY_AFTER).await;
         }
@@ -168,5 +197,38 @@ async fn under_way(sending: &mut Option<BoxFuture<'static, bool>>) -> bool {
     match sending {
         Some(sending) => sending.await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ambit_schemas::Timestamp;
+    use ambit_schemas::event::Body;
+    use ambit_schemas::notice::notice;
+    use ambit_schemas::triage::{TriageChange, TriageState};
+
+    #[test]
+    fn a_secret_in_a_note_is_not_written_and_all_else_is_as_it_was() {
+        let event = |note: &str| {
+            let change = TriageChange {
+                finding_id: "fnd-9f86d081884c7d659a2feaa0c55ad015".parse().unwrap(),
+                author: "https://login.example/soc#9f86d081-884c-7d65-9a2f-eaa0c55ad015".parse().unwrap(),
+                state: Some(TriageState::Acknowledged),
+                disposition: None,
+                assignee: Some("kim".parse().unwrap()),
+                unassigned: false,
+                note: Some(note.into()),
+            };
+            let body = Body::TriageChanged(Box::new(change));
+            notice("ambit/api", "triage.changed-019a", Timestamp::from_micros(0), body).unwrap()
+        };
+        let secret = RedactionSecret::new(b"installation");
+        let plain = event("looks like the agent's own doing");
+        assert_eq!(redacted(&plain, &secret).unwrap(), encode(&plain).unwrap());
+        let token = format!("ghp_{}", "a1B2c3D4e5F6".repeat(3));
+        let written = redacted(&event(&format!("it used {token} here")), &secret).unwrap();
+        let text = std::str::from_utf8(&written.value).unwrap();
+        assert!(!text.contains(&token) && text.contains("it used") && text.contains("redactions"), "{text}");
     }
 }

@@ -55,6 +55,10 @@ pub(crate) async fn events(
     params: Result<Query<SearchParams>, QueryRejection>,
 ) -> Answer<Page<EventView>> {
     let params = query(params)?;
+    if params.asks_for_standing() {
+        let why = "`state`, `assignee` and `suppressed` are of findings: ask /api/v1/findings";
+        return Err(Error::Bad(why.into()).into());
+    }
     let (filter, order) = (params.filter()?, params.order()?);
     let session = app.engine.session(caller.scope_for(filter.kind.as_deref())?);
     Ok(page(session.events(&filter, order, params.limit(), params.cursor()).await?))
@@ -106,19 +110,26 @@ pub(crate) async fn findings(
     params: Result<Query<SearchParams>, QueryRejection>,
 ) -> Answer<Page<FindingView>> {
     let params = query(params)?;
-    Ok(page(app.engine.session(scope).findings(&params.filter()?, params.limit(), params.cursor()).await?))
+    let (filter, standing, now) = (params.filter()?, params.standing()?, (app.sources.now)());
+    let session = app.engine.session(scope);
+    Ok(page(session.findings_standing(&filter, &standing, params.limit(), params.cursor(), now).await?))
 }
 
 /// One finding.
 #[utoipa::path(get, path = "/api/v1/findings/{id}", params(("id" = String, Path)), responses((status = 200, body = FindingView)), security(("bearer" = [])))]
 pub(crate) async fn finding(State(app): App, scope: Scope, Path(id): Path<String>) -> Answer<FindingView> {
-    Ok(Answered(app.engine.session(scope).finding(&id).await?, 1))
+    let session = app.engine.session(scope);
+    let mut view = session.finding(&id).await?;
+    session.annotate(std::slice::from_mut(&mut view), (app.sources.now)()).await?;
+    Ok(Answered(view, 1))
 }
 
 /// The action chain of a root task.
 #[utoipa::path(get, path = "/api/v1/tasks/{root_task}/chain", params(("root_task" = String, Path)), responses((status = 200, body = ChainView)), security(("bearer" = [])))]
 pub(crate) async fn chain(State(app): App, scope: Scope, Path(root_task): Path<String>) -> Answer<ChainView> {
-    let chain = app.engine.session(scope).chain(&root_task).await?;
+    let session = app.engine.session(scope);
+    let mut chain = session.chain(&root_task).await?;
+    session.annotate(&mut chain.findings, (app.sources.now)()).await?;
     let items = chain.nodes.len();
     Ok(Answered(chain, items))
 }

@@ -1,7 +1,9 @@
 //! HTTP: one file per concern. Handlers turn parameters into questions and answers into views.
 
 mod admit;
+mod cases;
 mod console;
+mod document;
 mod guard;
 mod handlers;
 mod ledger;
@@ -10,12 +12,16 @@ mod metrics;
 mod params;
 mod problem;
 mod routes;
+mod said;
+mod searches;
+mod streams;
+mod triage;
 
 pub use crate::access::presents;
 
 use crate::service::Service;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -27,7 +33,6 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -36,24 +41,8 @@ const BODY_BYTES_MAX: usize = 16 << 10;
 /// How long an answer may take beyond the question's own bound.
 const REQUEST_SLACK: Duration = Duration::from_secs(5);
 
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "Ambit", description = "What AI agents did, on whose authority, and what followed."),
-    modifiers(&Bearer)
-)]
-struct Document;
-
-struct Bearer;
-
-impl utoipa::Modify for Bearer {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-        openapi.components.get_or_insert_default().add_security_scheme("bearer", scheme);
-    }
-}
-
 fn api() -> OpenApiRouter<Arc<Service>> {
-    OpenApiRouter::with_openapi(Document::openapi())
+    OpenApiRouter::with_openapi(document::Document::openapi())
         .routes(routes!(handlers::overview))
         .routes(routes!(handlers::events))
         .routes(routes!(handlers::event))
@@ -65,17 +54,28 @@ fn api() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(handlers::dead_letters))
         .routes(routes!(handlers::checkpoints))
         .routes(routes!(ledger::consistency))
+        .routes(routes!(triage::triage))
+        .routes(routes!(triage::suppressions, triage::suppress))
+        .routes(routes!(triage::end_suppression))
+        .routes(routes!(cases::cases, cases::open))
+        .routes(routes!(cases::case, cases::change))
+        .routes(routes!(searches::searches, searches::keep))
+        .routes(routes!(searches::remove))
+        .routes(routes!(streams::export_events))
+        .routes(routes!(streams::export_findings))
+        .routes(routes!(streams::tail))
 }
 
 /// The OpenAPI document, generated from the handlers.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    api().into_openapi()
+    document::with_problems(api().into_openapi())
 }
 
 /// Everything that is served.
 pub fn router(service: Arc<Service>) -> Router {
     let patience = Duration::from_millis(service.options.query_timeout_ms) + REQUEST_SLACK;
     let (api, document) = api().split_for_parts();
+    let document = document::with_problems(document);
     let (mut api, mut public) = (api, Router::new());
     let files = get(ledger::file);
     if service.options.public_ledger {
@@ -103,6 +103,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, patience))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(CatchPanicLayer::new())
+        .layer(map_response(problem::for_all))
         .layer(header("x-content-type-options", "nosniff"))
         .layer(header("x-frame-options", "DENY"))
         .layer(header("referrer-policy", "no-referrer"))

@@ -2,9 +2,26 @@
 
 use crate::error::Error;
 use crate::limits::TooMuch;
+use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A problem as it is answered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemView {
+    /// What kind of problem it is: `about:blank`, so what its status says.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong here, and what to do about it.
+    detail: String,
+}
 
 /// What a caller is told.
 #[derive(Debug)]
@@ -35,11 +52,12 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let title = self.status.canonical_reason().unwrap_or("error");
-        let body = json!({"type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail});
-        let mut response =
-            (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string())
-                .into_response();
+        let title = self.status.canonical_reason().unwrap_or("error").to_owned();
+        let body =
+            ProblemView { kind: "about:blank", title, status: self.status.as_u16(), detail: self.detail };
+        let mut response = (self.status, Json(body)).into_response();
+        let media_type = header::HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, media_type);
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, self.retry_after.into());
         }
@@ -49,6 +67,23 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// Layers below speak of errors in plain text, or not at all: their answers become problems too.
+pub(crate) async fn for_all(response: Response) -> Response {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let said = kind.is_some_and(|kind| kind.contains("json"));
+    if said || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let detail = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than this API takes",
+        StatusCode::GATEWAY_TIMEOUT => "it took too long: narrow the time range or add a filter",
+        StatusCode::INTERNAL_SERVER_ERROR => "something went wrong here: the log says what",
+        _ => "it cannot be answered",
+    };
+    Problem::new(status, detail).into_response()
 }
 
 impl From<TooMuch> for Problem {
@@ -71,6 +106,7 @@ impl From<Error> for Problem {
             | Error::Ledger(_)
             | Error::Tiles(_)
             | Error::Row(_)
+            | Error::Unwritable(_)
             | Error::Cancelled => StatusCode::INTERNAL_SERVER_ERROR,
         };
         if status.is_server_error() {

@@ -32,6 +32,16 @@ const fn question(path: &'static str, needs: Permission) -> Route {
     Route { method: "GET", path, needs, recorded: Recorded::Question, ask: Ask::Answer }
 }
 
+/// An answer that goes on.
+const fn stream(path: &'static str, recorded: Recorded) -> Route {
+    Route { method: "GET", path, needs: Permission::Investigate, recorded, ask: Ask::Stream }
+}
+
+/// Something that is done: an event itself.
+const fn deed(method: &'static str, path: &'static str, needs: Permission) -> Route {
+    Route { method, path, needs, recorded: Recorded::Otherwise, ask: Ask::Answer }
+}
+
 /// Every route that needs somebody to be known.
 pub(crate) const TABLE: &[Route] = &[
     question("/api/v1/overview", Permission::Read),
@@ -45,13 +55,21 @@ pub(crate) const TABLE: &[Route] = &[
     question("/api/v1/dead-letters", Permission::Investigate),
     question("/api/v1/checkpoints", Permission::Read),
     question("/api/v1/ledger/{shard}/consistency", Permission::Read),
-    Route {
-        method: "GET",
-        path: LEDGER_FILES,
-        needs: Permission::Read,
-        recorded: Recorded::Otherwise,
-        ask: Ask::Answer,
-    },
+    deed("POST", "/api/v1/findings/{id}/triage", Permission::Triage),
+    question("/api/v1/suppressions", Permission::Read),
+    deed("POST", "/api/v1/suppressions", Permission::Suppress),
+    deed("POST", "/api/v1/suppressions/{id}/end", Permission::Suppress),
+    question("/api/v1/cases", Permission::Read),
+    deed("POST", "/api/v1/cases", Permission::Triage),
+    question("/api/v1/cases/{id}", Permission::Read),
+    deed("POST", "/api/v1/cases/{id}", Permission::Triage),
+    question("/api/v1/searches", Permission::Investigate),
+    deed("POST", "/api/v1/searches", Permission::Investigate),
+    deed("DELETE", "/api/v1/searches/{id}", Permission::Investigate),
+    stream("/api/v1/export/events", Recorded::Export),
+    stream("/api/v1/export/findings", Recorded::Export),
+    stream("/api/v1/tail", Recorded::Question),
+    deed("GET", LEDGER_FILES, Permission::Read),
 ];
 
 /// What a route needs. HEAD is answered as GET.
