@@ -5,6 +5,9 @@ use crate::keys;
 use crate::roles::up::rule_ids;
 use anyhow::{Context, anyhow, bail};
 
+/// Most records of the audit trail that may wait for Kafka: some hundred megabytes.
+const AUDIT_QUEUE_MAX: usize = 1_000_000;
+
 /// Checks values, and the files that they name.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     config.kafka.check()?;
@@ -31,6 +34,9 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
         || limits.streams_per_caller == 0
     {
         bail!("`api.limits` must let each caller have at least one request and one stream");
+    }
+    if !(1..=AUDIT_QUEUE_MAX).contains(&config.api.audit.queue) {
+        bail!("`api.audit.queue` must be from 1 to {AUDIT_QUEUE_MAX}, got {}", config.api.audit.queue);
     }
     if let Some(oidc) = &config.api.oidc {
         oidc.check().map_err(|why| anyhow!("`api.oidc`: {why}"))?;

@@ -73,11 +73,17 @@ async fn export(
     let shards = &app.ledgers.shards;
     let export = Export::begin(session, shards, wanted, (app.sources.now)(), PATIENCE).await?;
     let (items, version) = (Items::default(), export.table_version());
-    let body = Body::from_stream(stream::try_unfold((export, items.clone()), |(mut export, items)| async {
-        match export.next().await {
+    let state = (export, items.clone(), app.closing.clone());
+    let body = Body::from_stream(stream::try_unfold(state, |(mut export, items, closing)| async {
+        let next = tokio::select! {
+            next = export.next() => next,
+            // An end that waited for exports would not come; who reads goes on with another process.
+            () = closing.cancelled() => Err(Error::Cancelled),
+        };
+        match next {
             Ok(Some(chunk)) => {
                 items.add(chunk.items);
-                Ok(Some((chunk.bytes, (export, items))))
+                Ok(Some((chunk.bytes, (export, items, closing))))
             }
             Ok(None) => Ok(None),
             Err(error) => {
