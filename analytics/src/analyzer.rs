@@ -173,7 +173,13 @@ impl Analyzer {
             | Body::ClockSkewed(_)
             | Body::SourceRecorded(_)
             | Body::IntegrityBroken(_)
-            | Body::DeadLetterRedriven(_) => Vec::new(),
+            | Body::DeadLetterRedriven(_)
+            | Body::TriageChanged(_)
+            | Body::TriageSuppressed(_)
+            | Body::CaseChanged(_)
+            | Body::QueryExecuted(_)
+            | Body::QueryExported(_)
+            | Body::SearchSaved(_) => Vec::new(),
         }
     }
 

@@ -109,7 +109,7 @@ async fn drain(response: Response) {
 }
 
 /// What went wrong, from a closed list; nothing of the receiver's answer goes into events.
-fn class_of(error: &reqwest::Error) -> &'static str {
+pub(crate) fn class_of(error: &reqwest::Error) -> &'static str {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(next) = cause {
         if next.is::<crate::guard::Refused>() {

@@ -14,6 +14,7 @@
 mod client;
 mod deliver;
 mod error;
+mod fetch;
 pub mod guard;
 mod handle;
 mod options;
@@ -28,6 +29,7 @@ pub mod sign;
 pub use ambit_bus::SecretRef;
 pub use deliver::Clock;
 pub use error::Error;
+pub use fetch::{FetchError, Fetcher};
 pub use handle::Handle;
 pub use options::{Options, ReceiverOptions};
 pub use outbox::{DeliveryState, Due, Outbox};

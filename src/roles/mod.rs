@@ -8,5 +8,6 @@ pub mod listeners;
 pub mod maintain;
 mod metrics;
 pub mod parts;
+pub mod serve;
 pub mod snapshots;
 pub mod up;
