@@ -91,5 +91,12 @@ case $kafka in
   *) finish "$kafka" ;;
 esac
 step "all tests" cargo test --workspace --locked
+openapi=0
+scripts/venv.sh tests/openapi/requirements.txt >/dev/null || openapi=$?
+case $openapi in
+  0) step "OpenAPI document against a running ambit" tests/openapi/run.sh ;;
+  3) skipped "OpenAPI document against a running ambit" "tests/openapi/requirements.txt could not be installed" ;;
+  *) finish "$openapi" ;;
+esac
 step "browser" scripts/browser.sh
 finish 0

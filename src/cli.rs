@@ -1,5 +1,11 @@
 //! The command line.
 
+mod ask;
+mod token;
+
+pub use ask::{AgentArgs, ChainArgs, ExportArgs, ExportFormat, ExportWhat, FilterArgs, Output, TailArgs};
+pub use token::{CreateTokenArgs, TokenCommand};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -57,6 +63,14 @@ pub enum Command {
     Search(SearchArgs),
     /// Run one SELECT over the tables `events`, `findings` and `responses`.
     Sql(SqlArgs),
+    /// Show what happened in a delegation tree.
+    Chain(ChainArgs),
+    /// Show an agent with its latest tasks, or list all agents.
+    Agent(AgentArgs),
+    /// Show events as they are stored.
+    Tail(TailArgs),
+    /// Write all events or findings that fulfil a filter, as lines of JSON, CSV or Parquet.
+    Export(ExportArgs),
     /// Judge the stored events again with the rules of this version, and compare with the findings that were given.
     /// Exit code 0: the same, 1: could not be told, 2: others.
     Replay(ReplayArgs),
@@ -68,6 +82,9 @@ pub enum Command {
     /// Look after the table: compaction, vacuum, retention, legal holds, checking for damage.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Make, list and revoke tokens for the API.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -269,9 +286,12 @@ pub struct SearchArgs {
     /// At most so many.
     #[arg(long, default_value_t = 20)]
     pub limit: u32,
-    /// Print JSON lines instead of a table.
-    #[arg(long)]
+    /// The same as `--output ndjson`.
+    #[arg(long, conflicts_with = "output")]
     pub json: bool,
+    /// How they are printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 /// `ambit sql`.

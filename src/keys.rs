@@ -1,10 +1,11 @@
 //! Keys and tokens that are made on first start: the approver's key of a single-site installation, the console's
 //! token. All live under `<data>/keys`, mode 0600.
 
+use ambit_query_api::access::TOKEN_PREFIX;
 use ambit_schemas::envelope::key_id;
 use anyhow::{Context, bail};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey};
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -114,6 +115,11 @@ pub fn token(path: &Path) -> anyhow::Result<Zeroizing<String>> {
         );
     }
     Ok(token)
+}
+
+/// A new token for the API: `amb_` and 256 random bits.
+pub fn api_token() -> Zeroizing<String> {
+    Zeroizing::new(format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<32>().as_ref())))
 }
 
 /// A secret for Standard Webhooks, `whsec_` and 32 random bytes in base64.

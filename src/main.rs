@@ -92,10 +92,15 @@ async fn dispatch(command: Command, mut config: Config) -> anyhow::Result<ExitCo
         Command::Eval(args) => tokio::task::block_in_place(|| commands::eval::run(&args))?,
         Command::Search(args) => commands::search::run(&config, &args).await?,
         Command::Sql(args) => commands::sql::run(&config, &args).await?,
+        Command::Chain(args) => commands::ask::chain(&config, &args).await?,
+        Command::Agent(args) => commands::ask::agent(&config, &args).await?,
+        Command::Tail(args) => commands::ask::tail(&config, &args).await?,
+        Command::Export(args) => commands::ask::export(&config, &args).await?,
         Command::Replay(args) => return commands::replay::run(&config, &args).await,
         Command::DeadLetters(command) => return commands::dead_letters::run(&config, &command).await,
         Command::Verify(args) => return commands::verify::run(&config, &args).await,
         Command::Store(command) => return commands::store::run(&config, &command).await,
+        Command::Token(command) => commands::token::run(&config, &command)?,
         Command::Config(ConfigCommand::Check) => {
             config::check(&config)?;
             print("the configuration is valid");

@@ -179,7 +179,13 @@ impl Analyzer {
             | Body::ClockSkewed(_)
             | Body::SourceRecorded(_)
             | Body::IntegrityBroken(_)
-            | Body::DeadLetterRedriven(_) => {
+            | Body::DeadLetterRedriven(_)
+            | Body::TriageChanged(_)
+            | Body::TriageSuppressed(_)
+            | Body::CaseChanged(_)
+            | Body::QueryExecuted(_)
+            | Body::QueryExported(_)
+            | Body::SearchSaved(_) => {
                 self.state.coverage.not_judged += 1;
                 Vec::new()
             }

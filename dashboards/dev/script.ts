@@ -1,6 +1,6 @@
 // What the agents of the made-up world do: they pay bills, answer tickets, write briefs; some are hijacked.
 
-import type { Finding, FindingView, Severity } from "../src/api/types.ts";
+import type { Finding, FindingView, Severity, Triage } from "../src/api/types.ts";
 import { iso, sha, type Task, type World } from "./world.ts";
 
 interface Call {
@@ -11,6 +11,10 @@ interface Call {
 }
 
 const agent = (name: string) => `spiffe://acme.example/agent/${name}`;
+
+const untouched = (): Triage => ({
+  state: "open", disposition: null, assignee: null, changed_by: null, changed_at: null, notes: [], suppressed: null, cases: [],
+});
 
 export class Play {
   private count = 0;
@@ -99,7 +103,7 @@ export class Play {
     world.link("finds", at.ref, ref);
     const revoke = outside.severity === "critical" || outside.severity === "high";
     const action = revoke ? "revoke_tree" : "notify";
-    const view: FindingView = { ref, finding, response: null };
+    const view: FindingView = { ref, finding, response: null, triage: untouched() };
     world.findings.unshift(view);
     const decidedAt = at.time + 4;
     const delivery = `dlv-${sha(id).slice(0, 20)}`;

@@ -14,6 +14,7 @@
 mod client;
 mod deliver;
 mod error;
+mod fetch;
 pub mod guard;
 mod handle;
 mod jwt;
@@ -34,6 +35,7 @@ mod transmitter;
 pub use ambit_bus::SecretRef;
 pub use deliver::Clock;
 pub use error::Error;
+pub use fetch::{FetchError, Fetcher};
 pub use handle::Handle;
 pub use network::Network;
 pub use options::{Options, ReceiverOptions};

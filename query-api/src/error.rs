@@ -47,6 +47,9 @@ pub enum Error {
     /// A stored row.
     #[error("a stored row cannot be read: run `ambit verify`")]
     Row(#[from] ambit_schemas::columns::UnreadableRow),
+    /// An export.
+    #[error("the export cannot be written")]
+    Unwritable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Work was cancelled.
     #[error("the work was cancelled")]
     Cancelled,

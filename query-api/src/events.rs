@@ -112,7 +112,7 @@ pub(crate) fn escape(text: &str) -> String {
 }
 
 impl Session {
-    async fn filtered(&self, filter: &EventFilter) -> Result<(DataFrame, u64), Error> {
+    pub(crate) async fn filtered(&self, filter: &EventFilter) -> Result<(DataFrame, u64), Error> {
         let (mut frame, version) = self.versioned_frame(filter.whole_span()).await?;
         for expression in filter.expressions()? {
             frame = frame.filter(expression)?;

@@ -4,6 +4,7 @@ use crate::engine::{Session, Span, is};
 use crate::error::Error;
 use crate::events::{EventFilter, Order};
 use crate::rows::rows;
+use crate::triage::TriageView;
 use crate::views::{DeliveryView, EventView, FindingView, Page, ResponseView, text_of};
 use ambit_schemas::columns::names;
 use ambit_schemas::event::Body;
@@ -62,7 +63,12 @@ impl Session {
             }
             let finding =
                 event.data.as_ref().and_then(|data| data.get("finding")).cloned().unwrap_or(Value::Null);
-            views.push(FindingView { reference: event.reference, finding, response: responses.remove(&id) });
+            views.push(FindingView {
+                reference: event.reference,
+                finding,
+                response: responses.remove(&id),
+                triage: TriageView::default(),
+            });
         }
         Ok((views, cut))
     }

@@ -15,17 +15,25 @@ use datafusion::logical_expr::{Expr, ident, lit};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Scope {
     tenant: Option<TenantId>,
+    hides_trail: bool,
 }
 
 impl Scope {
     /// Everything: all tenants, and what belongs to none (dead letters, notices about shards).
     pub const fn all() -> Self {
-        Self { tenant: None }
+        Self { tenant: None, hides_trail: false }
     }
 
     /// What belongs to one tenant.
     pub const fn tenant(tenant: TenantId) -> Self {
-        Self { tenant: Some(tenant) }
+        Self { tenant: Some(tenant), hides_trail: false }
+    }
+
+    /// The same without the audit trail: who asked what is shown only to who asks for that and may see it.
+    #[must_use]
+    pub fn without_trail(mut self) -> Self {
+        self.hides_trail = true;
+        self
     }
 
     /// The tenant, when it is one tenant's.
@@ -40,7 +48,9 @@ impl Scope {
 
     /// What every row that is read must fulfil.
     pub(crate) fn filter(&self) -> Option<Expr> {
-        self.tenant.as_ref().map(|tenant| ident(names::TENANT).eq(lit(tenant.as_str())))
+        let tenant = self.tenant.as_ref().map(|tenant| ident(names::TENANT).eq(lit(tenant.as_str())));
+        let trail = self.hides_trail.then(|| ident(names::KIND).not_like(lit("query.%")));
+        tenant.into_iter().chain(trail).reduce(Expr::and)
     }
 
     /// Refuses what speaks of more than one tenant.

@@ -1,13 +1,16 @@
 //! The HTTP service.
 
+use crate::access::Access;
 use crate::engine::Engine;
 use crate::http;
 use crate::options::Options;
 use crate::overview::Ledgers;
+use crate::publish::Publish;
+use crate::trail::Trail;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 /// One sample of a metric.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,16 +51,27 @@ pub struct Service {
     pub engine: Engine,
     /// What proves.
     pub ledgers: Ledgers,
-    /// What a caller must present.
-    pub token: Zeroizing<String>,
+    /// Who may ask.
+    pub access: Arc<Access>,
+    /// Where it is recorded who asks what.
+    pub trail: Trail,
+    /// Where what people do about findings is written to.
+    pub publish: Arc<dyn Publish>,
     /// What others tell.
     pub sources: Sources,
+    /// Tells answers that go on that they are to end.
+    pub closing: CancellationToken,
 }
 
 impl Service {
     /// Serves until `shutdown`; questions under way are finished.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
-        let router = http::router(Arc::new(self));
-        axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+        let closing = self.closing.clone();
+        let router = http::router(Arc::new(self)).into_make_service_with_connect_info::<SocketAddr>();
+        let stopped = async move {
+            shutdown.cancelled().await;
+            closing.cancel();
+        };
+        axum::serve(listener, router).with_graceful_shutdown(stopped).await
     }
 }

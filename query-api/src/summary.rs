@@ -3,6 +3,7 @@
 use ambit_schemas::Event;
 use ambit_schemas::event::{Body, ToolCall};
 use ambit_schemas::response::Target;
+use ambit_schemas::triage::TriageChange;
 
 /// Most characters of one value.
 const VALUE_CHARS: usize = 40;
@@ -36,6 +37,16 @@ fn arguments(call: &ToolCall) -> String {
 fn target(target: &Target) -> String {
     let agent = target.agent_uid.as_ref().map_or("an agent", |agent| agent.as_str());
     target.task_id.as_ref().map_or_else(|| agent.to_owned(), |task| format!("{agent}, task {task}"))
+}
+
+fn triaged(change: &TriageChange) -> String {
+    let did = match (change.state, &change.assignee) {
+        (Some(state), _) => format!("marked a finding as {}", state.name()),
+        (None, Some(assignee)) => format!("gave a finding to {assignee}"),
+        (None, None) if change.unassigned => "gave a finding to nobody".to_owned(),
+        (None, None) => "wrote a note on a finding".to_owned(),
+    };
+    format!("{} {did}", change.author)
 }
 
 /// The sentence.
@@ -128,5 +139,17 @@ pub(crate) fn summary(event: &Event) -> String {
         | Body::ClockSkewed(notice)
         | Body::IntegrityBroken(notice)
         | Body::DeadLetterRedriven(notice) => cut(&notice.text),
+        Body::TriageChanged(change) => triaged(change),
+        Body::TriageSuppressed(suppression) => {
+            format!("{} leaves findings out of lists until {}", suppression.author, suppression.until)
+        }
+        Body::CaseChanged(change) => format!("{} worked on case {}", change.author, change.case_id),
+        Body::QueryExecuted(query) => {
+            format!("{} asked {}, {} times, {} items", query.author, query.route, query.times, query.rows)
+        }
+        Body::QueryExported(query) => {
+            format!("{} took {} items out with {}", query.author, query.rows, query.route)
+        }
+        Body::SearchSaved(search) => format!("{} keeps the search `{}`", search.author, cut(&search.name)),
     }
 }

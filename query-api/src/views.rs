@@ -5,6 +5,7 @@ use crate::engine::AT;
 use crate::error::Error;
 use crate::rows::RowView;
 use crate::summary::summary;
+use crate::triage::TriageView;
 use ambit_schemas::columns::{DEAD_LETTER, names};
 use ambit_schemas::{Timestamp, decode};
 use serde::Serialize;
@@ -176,6 +177,8 @@ pub struct FindingView {
     pub finding: Value,
     /// What it led to; null until the policy has decided.
     pub response: Option<ResponseView>,
+    /// How it stands.
+    pub triage: TriageView,
 }
 
 /// A dead letter.

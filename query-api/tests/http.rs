@@ -1,12 +1,16 @@
 //! The resources of search over HTTP: positions of errors, forms of answers, provenance and proofs.
 
 use crate::support::{Fixture, START, Told};
+use crate::world::Log;
 use ambit_ledger::CheckpointSigner;
+use ambit_query_api::access::Access;
+use ambit_query_api::trail::{Asked, Trail};
 use ambit_query_api::{Ledgers, Options, Service, Sources};
 use ambit_schemas::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +19,8 @@ struct Api {
     client: reqwest::Client,
     /// Stops serving when it is dropped.
     _serving: JoinSet<std::io::Result<()>>,
+    /// What was asked, which nobody tells Kafka here.
+    _asked: Receiver<Asked>,
     fixture: Fixture,
 }
 
@@ -29,8 +35,10 @@ impl Api {
             .await;
         let signer =
             CheckpointSigner::load_or_create(&fixture.dir.path().join("ledger.key"), "ambit").unwrap();
+        let options = Options::default();
+        let (trail, asked) = Trail::new(options.audit.queue);
         let service = Service {
-            options: Options::default(),
+            options,
             engine: fixture.plain(),
             ledgers: Ledgers {
                 dir: fixture.dir.path().join("ledger"),
@@ -38,19 +46,22 @@ impl Api {
                 key: Arc::new(signer.public_key().clone()),
                 shards: Vec::new(),
             },
-            token: "secret".to_owned().into(),
+            access: Arc::new(Access::new("secret", fixture.dir.path().join("api-tokens.json"), None)),
+            trail,
+            publish: Arc::new(Log::new(fixture.store.clone())),
             sources: Sources {
                 metrics: Arc::new(Vec::new),
                 troubles: Arc::new(Vec::new),
                 notices: Arc::new(Vec::new),
                 now: Arc::new(|| Timestamp::from_micros(START + 60_000_000)),
             },
+            closing: CancellationToken::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api/v1", listener.local_addr().unwrap());
         let mut serving = JoinSet::new();
         serving.spawn(service.run(listener, CancellationToken::new()));
-        Self { url, client: reqwest::Client::new(), _serving: serving, fixture }
+        Self { url, client: reqwest::Client::new(), _serving: serving, _asked: asked, fixture }
     }
 
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> (u16, String, String) {

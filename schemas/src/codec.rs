@@ -295,6 +295,12 @@ body_table! {
     SourceRecorded: source_record;
     IntegrityBroken: notice;
     DeadLetterRedriven: notice;
+    TriageChanged: triage_change;
+    TriageSuppressed: suppression;
+    CaseChanged: case_change;
+    QueryExecuted: query;
+    QueryExported: query;
+    SearchSaved: saved_search;
 }
 
 /// An event that cannot be written, because it would not be read back.
@@ -324,7 +330,7 @@ pub fn topic_of(kind: Kind) -> Topic {
     let family = kind.name().split('.').next().unwrap_or_default();
     match family {
         "finding" => Topic::Findings,
-        "response" | "revocation" => Topic::Responses,
+        "response" | "revocation" | "triage" | "case" | "query" | "search" => Topic::Responses,
         _ => Topic::Events,
     }
 }

@@ -12,6 +12,8 @@ use crate::kind::Kind;
 use crate::redact::Redaction;
 use crate::response::{Acknowledgement, Attempt, DeadLettered, Decided, Revocation};
 use crate::timestamp::Timestamp;
+use crate::trail::{QueryRecord, SavedSearch};
+use crate::triage::{CaseChange, Suppression, TriageChange};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -46,8 +48,12 @@ pub struct Event {
 }
 
 impl Event {
-    /// The root task, by which events are kept together; without a task, the agent; without either, the tenant.
+    /// The root task, by which events are kept together; without a task, the agent; without either, the tenant. What is
+    /// done about a case or a suppression is kept together by that.
     pub fn partition_key(&self) -> &str {
+        if let Some(key) = crate::triage::key_of(self) {
+            return key;
+        }
         match (&self.task, &self.agent) {
             (Some(task), _) => task.root.as_str(),
             (None, Some(agent)) => agent.uid.as_str(),
@@ -205,6 +211,18 @@ bodies! {
     IntegrityBroken(Notice) => IntegrityBroken;
     /// A dead letter was sent again.
     DeadLetterRedriven(Notice) => DeadLetterRedriven;
+    /// Something was done about a finding.
+    TriageChanged(Box<TriageChange>) => TriageChanged;
+    /// Findings are left out of lists.
+    TriageSuppressed(Box<Suppression>) => TriageSuppressed;
+    /// Something was done about a case.
+    CaseChanged(Box<CaseChange>) => CaseChanged;
+    /// A question was asked.
+    QueryExecuted(Box<QueryRecord>) => QueryExecuted;
+    /// Something was taken out.
+    QueryExported(Box<QueryRecord>) => QueryExported;
+    /// A question is kept.
+    SearchSaved(Box<SavedSearch>) => SearchSaved;
 }
 
 /// What a call does to the world (OCSF API Activity 6003, with execution told apart).

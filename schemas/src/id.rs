@@ -119,6 +119,8 @@ ids! {
     AttemptId = "an attempt id";
     /// What instances are copies of, as `name@version`: the thing that has a baseline.
     Blueprint = "a blueprint";
+    /// A case: findings that are worked on together.
+    CaseId = "a case id";
     /// A credential's stable id: access key id, accessor, JTI, lease id. Never the secret itself.
     CredentialId = "a credential id";
     /// One response to one receiver.
@@ -141,6 +143,10 @@ ids! {
     ResponseId = "a response id";
     /// A rule's stable id, such as `E-TOOL`.
     RuleId = "a rule id";
+    /// A question that somebody keeps for later.
+    SearchId = "a search id";
+    /// A suppression: findings that lists leave out for a time.
+    SuppressionId = "a suppression id";
     /// One approved unit of work. A root task is the top of a delegation tree.
     TaskId = "a task id";
     /// A tenant.

@@ -121,6 +121,18 @@ kinds! {
     IntegrityBroken = "notice.integrity";
     /// A dead letter was sent again, corrected.
     DeadLetterRedriven = "notice.redriven";
+    /// Somebody did something about a finding.
+    TriageChanged = "triage.changed";
+    /// Somebody leaves findings out of lists for a time.
+    TriageSuppressed = "triage.suppressed";
+    /// Somebody did something about a case.
+    CaseChanged = "case.changed";
+    /// Somebody asked something of the record.
+    QueryExecuted = "query.executed";
+    /// Somebody took something out of the record.
+    QueryExported = "query.exported";
+    /// Somebody keeps a question for later.
+    SearchSaved = "search.saved";
 }
 
 /// Why a CloudEvents `type` is not one of ours.

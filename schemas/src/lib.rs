@@ -21,6 +21,8 @@ pub mod redact;
 pub mod response;
 pub mod sources;
 pub mod timestamp;
+pub mod trail;
+pub mod triage;
 pub mod wire;
 
 pub use codec::{Malformed, MalformedReason, decode, encode};

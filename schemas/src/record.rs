@@ -15,7 +15,7 @@ pub enum Topic {
     /// What the analyzer found.
     #[serde(rename = "ambit.findings")]
     Findings,
-    /// What enforcement decided, tried and reached.
+    /// What enforcement decided, tried and reached; what people did about findings, and what they asked.
     #[serde(rename = "ambit.responses")]
     Responses,
 }

@@ -12,6 +12,8 @@ pub mod v1 {
     use crate::id::{CredentialId, PrincipalId, TenantId};
     use crate::redact::Redaction;
     use crate::response::{Acknowledgement, Attempt, DeadLettered, Decided, Revocation};
+    use crate::trail::{QueryRecord, SavedSearch};
+    use crate::triage::{CaseChange, Suppression, TriageChange};
     use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};
 
@@ -94,6 +96,21 @@ pub mod v1 {
         /// For `notice.*`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub notice: Option<Notice>,
+        /// For `triage.changed`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub triage_change: Option<Box<TriageChange>>,
+        /// For `triage.suppressed`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub suppression: Option<Box<Suppression>>,
+        /// For `case.changed`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub case_change: Option<Box<CaseChange>>,
+        /// For `query.*`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub query: Option<Box<QueryRecord>>,
+        /// For `search.saved`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub saved_search: Option<Box<SavedSearch>>,
     }
 
     /// A subject (RFC 9493). Formats other than `opaque` are kept in the stored bytes and read by their `id`.

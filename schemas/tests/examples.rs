@@ -15,6 +15,8 @@ use ambit_schemas::redact::Redaction;
 use ambit_schemas::response::{
     Acknowledgement, Action, Attempt, DeadLettered, Decided, HeldBack, PolicyRef, Revocation, Target,
 };
+use ambit_schemas::trail::{Outcome, QueryRecord, SavedSearch};
+use ambit_schemas::triage::{CaseChange, Disposition, Suppression, TriageChange, TriageState};
 use ambit_schemas::{Kind, Shard, Timestamp, Topic};
 use ed25519_dalek::SigningKey;
 use serde_json::json;
@@ -229,6 +231,71 @@ fn triage() -> Triage {
     }
 }
 
+fn triage_change() -> TriageChange {
+    TriageChange {
+        finding_id: finding().id,
+        author: id("sam"),
+        state: Some(TriageState::Closed),
+        disposition: Some(Disposition::TruePositive),
+        assignee: Some(id("kim")),
+        unassigned: false,
+        note: Some("the account is the attacker's".into()),
+    }
+}
+
+fn suppression() -> Suppression {
+    Suppression {
+        suppression_id: id("sup-7"),
+        author: id("sam"),
+        finding_id: None,
+        rule_id: Some(id("E-TOOL")),
+        agent_uid: Some(id("spiffe://acme.example/agent/billing")),
+        until: at(3_600),
+        reason: "the envelope is being amended".into(),
+    }
+}
+
+fn case_change() -> CaseChange {
+    CaseChange {
+        case_id: id("case-7"),
+        author: id("sam"),
+        title: Some("Payments to an unknown account".into()),
+        state: Some(TriageState::Acknowledged),
+        assignee: Some(id("kim")),
+        note: Some("both begin with the same letter".into()),
+        add: vec![finding().id],
+        remove: vec![id("finding-8")],
+    }
+}
+
+fn query() -> QueryRecord {
+    QueryRecord {
+        author: id("sam"),
+        role: "analyst".into(),
+        scope: Some(id("acme")),
+        route: "GET /api/v1/events".into(),
+        query_sha256: "5f".repeat(32),
+        from: Some(at(-86_400)),
+        to: Some(at(0)),
+        times: 3,
+        rows: 150,
+        bytes: 81_234,
+        status: 200,
+        outcome: Outcome::Complete,
+        duration_us: 91_000,
+    }
+}
+
+fn saved_search() -> SavedSearch {
+    SavedSearch {
+        search_id: id("search-7"),
+        author: id("sam"),
+        name: "Refused calls".into(),
+        query: "kind=tool_call.denied".into(),
+        removed: false,
+    }
+}
+
 fn notice() -> Notice {
     Notice {
         shard: Some(Shard::new(Topic::Events, 1)),
@@ -382,6 +449,12 @@ fn body(kind: Kind) -> Body {
             sent_as: Some("ambit.events:1:40".into()),
             ..notice()
         }),
+        Kind::TriageChanged => Body::TriageChanged(Box::new(triage_change())),
+        Kind::TriageSuppressed => Body::TriageSuppressed(Box::new(suppression())),
+        Kind::CaseChanged => Body::CaseChanged(Box::new(case_change())),
+        Kind::QueryExecuted => Body::QueryExecuted(Box::new(query())),
+        Kind::QueryExported => Body::QueryExported(Box::new(query())),
+        Kind::SearchSaved => Body::SearchSaved(Box::new(saved_search())),
     }
 }
 

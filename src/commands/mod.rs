@@ -1,5 +1,6 @@
 //! Commands that run to an end.
 
+pub mod ask;
 pub mod dead_letters;
 pub mod eval;
 pub mod import;
@@ -9,4 +10,5 @@ pub mod search;
 pub mod simulate;
 pub mod sql;
 pub mod store;
+pub mod token;
 pub mod verify;

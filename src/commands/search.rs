@@ -1,6 +1,6 @@
 //! `ambit search`: stored events, straight from the table, without a server.
 
-use crate::cli::SearchArgs;
+use crate::cli::{Output, SearchArgs};
 use crate::config::Config;
 use crate::output::print;
 use crate::roles::parts::Parts;
@@ -32,8 +32,13 @@ pub async fn run(config: &Config, args: &SearchArgs) -> anyhow::Result<()> {
         ..EventFilter::default()
     };
     let page = session.events(&filter, Order::Descending, args.limit, None).await?;
+    if args.output == Output::Json {
+        print(&serde_json::to_string_pretty(&page)?);
+        return Ok(());
+    }
+    let json = args.json || args.output == Output::Ndjson;
     for event in &page.items {
-        show(event, args.json)?;
+        show(event, json)?;
     }
     said(page.items.is_empty(), page.next_cursor.is_some(), args);
     Ok(())
@@ -48,7 +53,7 @@ async fn sequences(session: &Session, asked: &str, args: &SearchArgs) -> anyhow:
     let query = SequenceQuery::parse(asked).map_err(|error| pointed(&error, asked))?;
     let page = session.sequences(&query, now(), args.limit, None).await?;
     for sequence in &page.items {
-        if args.json {
+        if args.json || args.output != Output::Table {
             print(&serde_json::to_string(sequence)?);
             continue;
         }
@@ -70,20 +75,21 @@ fn show(event: &EventView, json: bool) -> anyhow::Result<()> {
 }
 
 fn said(nothing: bool, more: bool, args: &SearchArgs) {
-    if nothing && !args.json {
+    let people = !args.json && args.output == Output::Table;
+    if nothing && people {
         print("nothing found");
     }
-    if more && !args.json {
+    if more && people {
         print(&format!("there are more than {}: raise --limit or narrow the search", args.limit));
     }
 }
 
-fn line(event: &EventView) -> String {
+pub(super) fn line(event: &EventView) -> String {
     let time = event.time.as_deref().unwrap_or("-");
     let severity = event.severity.as_deref().map_or_else(String::new, |severity| format!("[{severity}] "));
     format!("{time:<27} {:<24} {:<22} {severity}{}", event.reference, event.kind, event.summary)
 }
 
-pub(super) fn time(option: &str, text: Option<&str>) -> anyhow::Result<Option<Timestamp>> {
+pub(crate) fn time(option: &str, text: Option<&str>) -> anyhow::Result<Option<Timestamp>> {
     text.map(Timestamp::parse).transpose().with_context(|| format!("`{option}`"))
 }

@@ -4,7 +4,10 @@ use crate::config::Config;
 use crate::keys;
 use crate::roles::up::rule_ids;
 use ambit_analytics::Register;
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+
+/// Most records of the audit trail that may wait for Kafka: some hundred megabytes.
+const AUDIT_QUEUE_MAX: usize = 1_000_000;
 
 /// Checks values, and the files that they name.
 pub fn check(config: &Config) -> anyhow::Result<()> {
@@ -25,6 +28,19 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     }
     if config.api.query_timeout_ms == 0 || config.api.concurrent_queries == 0 || config.api.memory_mb == 0 {
         bail!("`api.query_timeout_ms`, `api.concurrent_queries` and `api.memory_mb` must be at least 1");
+    }
+    let limits = &config.api.limits;
+    if limits.concurrent_per_caller == 0
+        || limits.concurrent_per_tenant == 0
+        || limits.streams_per_caller == 0
+    {
+        bail!("`api.limits` must let each caller have at least one request and one stream");
+    }
+    if !(1..=AUDIT_QUEUE_MAX).contains(&config.api.audit.queue) {
+        bail!("`api.audit.queue` must be from 1 to {AUDIT_QUEUE_MAX}, got {}", config.api.audit.queue);
+    }
+    if let Some(oidc) = &config.api.oidc {
+        oidc.check().map_err(|why| anyhow!("`api.oidc`: {why}"))?;
     }
     super::topics::check(&config.gateway.topics).context("`gateway.topics`")?;
     if config.ingest.commit_every_ms == 0 || config.ingest.commit_rows == 0 || config.ingest.workers == 0 {

@@ -230,6 +230,11 @@ impl Config {
         self.data_dir.join("keys")
     }
 
+    /// Hashes of the API's tokens.
+    pub fn tokens_path(&self) -> PathBuf {
+        self.keys_dir().join("api-tokens.json")
+    }
+
     /// Snapshots of the analyzer.
     pub fn analyzer_dir(&self) -> PathBuf {
         self.data_dir.join("analyzer")

@@ -1,7 +1,7 @@
 //! What the roles of this process tell of themselves: metrics, and what is wrong.
 
 use crate::roles::checkpoints::now as seconds_now;
-use crate::roles::up::Handles;
+use crate::roles::up::{Handles, NO_RECEIVERS};
 use crate::simulate::now;
 use ambit_ingest::Health;
 use ambit_query_api::{Metric, Sources};
@@ -19,6 +19,7 @@ const HELP: &[(&str, &str)] = &[
     ("analyzer_skipped_total", "Records that are no events, so were not judged."),
     ("analyzer_snapshots_total", "Snapshots of the analyzer's state that were written."),
     ("analyzer_unjudged_total", "Events that were not judged, because neither Kafka nor the store has them."),
+    ("api_refused_total", "Requests to the API without valid credentials."),
     ("cosignature_contradicted_shards", "Shards whose ledger does not hold what a witness has cosigned."),
     ("cosignature_failures_total", "Times that a witness was asked and did not cosign."),
     ("cosignature_lag_leaves", "Leaves that are signed and that a witness has not cosigned."),
@@ -156,10 +157,13 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
         all.push((format!("ambit_witness_requests_total{{outcome=\"{outcome}\"}}"), count));
     }
     all.extend(handles.witnesses.figures(seconds_now()));
+    let refused = handles.access.as_ref().map_or(0, |access| access.refused());
+    all.push(("ambit_api_refused_total".to_owned(), refused));
     let away = handles.kafka.away_since().map_or(0, |since| now().micros_since(since) / 1_000_000);
     all.push(("ambit_kafka_up".to_owned(), u64::from(handles.kafka.trouble().is_none())));
     all.push(("ambit_kafka_away_seconds".to_owned(), u64::try_from(away).unwrap_or_default()));
-    all.push(("ambit_receivers_missing".to_owned(), u64::from(!handles.notices.is_empty())));
+    let told = handles.notices.iter().any(|notice| notice == NO_RECEIVERS);
+    all.push(("ambit_receivers_missing".to_owned(), u64::from(told)));
     for (task, state) in handles.tasks.all() {
         all.push((format!("ambit_task_healthy{{task=\"{task}\"}}"), u64::from(state.healthy())));
     }

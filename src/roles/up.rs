@@ -12,7 +12,7 @@ use crate::roles::maintain::{self, Maintain};
 use crate::roles::metrics;
 use crate::roles::parts::Parts;
 use crate::roles::transmitter::Transmitter;
-use crate::roles::{witness, witnesses};
+use crate::roles::{serve, witness, witnesses};
 use crate::runtime::lock::{DataLock, Sharing};
 use crate::runtime::signals;
 use crate::runtime::supervisor::{OnError, Stage, Supervisor, TaskStates, on_thread};
@@ -33,7 +33,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 /// Said where nobody is told of findings.
-const NO_RECEIVERS: &str = "nothing is revoked: no receiver of webhooks is configured, findings are only recorded (add \
+pub(crate) const NO_RECEIVERS: &str = "nothing is revoked: no receiver of webhooks is configured, findings are only recorded (add \
                             `[[enforcement.receivers]]`)";
 /// How often it is asked whether Kafka is there.
 const ASK_KAFKA_EVERY: Duration = Duration::from_secs(1);
@@ -85,6 +85,8 @@ pub struct Handles {
     pub witnesses: witnesses::Standing,
     /// Whether Kafka answers.
     pub kafka: ambit_bus::Health,
+    /// Who may ask the API.
+    pub access: Option<Arc<ambit_query_api::access::Access>>,
     /// What whoever runs this should know, though nothing is wrong.
     pub notices: Vec<String>,
     /// All tasks.
@@ -425,9 +427,15 @@ impl Process {
         let parts = Parts { config: &self.config };
         let listener = self.listeners.api.take().context("nothing listens for the API")?;
         let address = listener.local_addr().context("the API's address")?;
-        let token = keys::token(&self.config.keys_dir().join("api.token"))?;
+        let (access, token) = serve::access(&self.config)?;
         let url = format!("http://{address}/#token={}", token.as_str());
         let engine = parts.engine(self.store().await?)?;
+        let writer = Arc::new(serve::Writer::new(&self.config, self.handles.kafka.clone())?);
+        let (trail, mut trail_writer) = serve::trail(&self.config);
+        if trail_writer.is_none() {
+            self.handles.notices.push(serve::NOT_RECORDED.to_owned());
+        }
+        self.handles.access = Some(Arc::clone(&access));
         let service = ambit_query_api::Service {
             options: self.config.api.clone(),
             engine: engine.clone(),
@@ -437,18 +445,26 @@ impl Process {
                 key: Arc::new(parts.signer()?.public_key().clone()),
                 shards: shards(&self.config),
             },
-            token,
+            access,
+            trail,
+            publish: Arc::clone(&writer) as Arc<dyn ambit_query_api::Publish>,
             sources: metrics::sources(&self.handles),
+            closing: CancellationToken::new(),
         };
         self.start_index(&engine);
-        let mut listener = Some(listener);
+        let mut parts = Some((service, listener));
         self.supervisor.spawn(Stage::Serving, "api", OnError::Stop, move |shutdown| {
-            let (service, listener) = (service.clone(), listener.take());
+            let (parts, writer, trail) = (parts.take(), Arc::clone(&writer), trail_writer.take());
             async move {
-                match listener {
-                    Some(listener) => service.run(listener, shutdown).await.context("the API failed"),
-                    None => Ok(()),
-                }
+                let Some((service, listener)) = parts else { return Ok(()) };
+                let serving = async { service.run(listener, shutdown).await.context("the API failed") };
+                let writing = async {
+                    if let Some(trail) = trail {
+                        trail.run(writer).await;
+                    }
+                };
+                // What is asked is recorded to the end: the trail is closed when nobody can ask any more.
+                tokio::join!(serving, writing).0
             }
         });
         if let Some(path) = url_file {

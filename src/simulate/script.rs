@@ -35,7 +35,13 @@ pub(super) struct Bounds {
 
 /// A tool grant without constraints.
 pub(super) fn tool(name: &str) -> ToolGrant {
-    ToolGrant { name: name.into(), server: None, arguments: Vec::new(), max_calls: None, description_sha256: None }
+    ToolGrant {
+        name: name.into(),
+        server: None,
+        arguments: Vec::new(),
+        max_calls: None,
+        description_sha256: None,
+    }
 }
 
 /// One task on its way to becoming events.

@@ -186,9 +186,14 @@ impl Ambit {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
+    /// Where the API is, and the token of the first start.
+    pub fn address(&self) -> (&str, &str) {
+        self.url.split_once("/#token=").unwrap()
+    }
+
     /// Asks the API.
     pub async fn try_get(&self, path: &str) -> Result<Value, String> {
-        let (base, token) = self.url.split_once("/#token=").unwrap();
+        let (base, token) = self.address();
         let sent = reqwest::Client::new().get(format!("{base}{path}")).bearer_auth(token).send().await;
         let response = sent.map_err(|error| error.to_string())?;
         let (status, text) = (response.status(), response.text().await.map_err(|error| error.to_string())?);
@@ -204,7 +209,7 @@ impl Ambit {
 
     /// Metrics as text.
     pub async fn metrics(&self) -> String {
-        let (base, _) = self.url.split_once("/#token=").unwrap();
+        let (base, _) = self.address();
         reqwest::get(format!("{base}/metrics")).await.unwrap().text().await.unwrap()
     }
 

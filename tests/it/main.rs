@@ -15,6 +15,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod api;
 mod crashes;
 mod dead_letters;
 mod disk;

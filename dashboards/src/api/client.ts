@@ -2,7 +2,7 @@
 
 import { refuseToken, token } from "../state/token";
 import { fillAgent, fillChain, fillEvent, fillFinding, fillOverview } from "./fill";
-import { createGet, type Get, type Query } from "./http";
+import { createGet, createPost, type Get, type Post, type Query } from "./http";
 import type {
   AgentDetail,
   AgentTask,
@@ -15,9 +15,11 @@ import type {
   FindingView,
   Overview,
   Page,
+  TriageChange,
 } from "./types";
 
 const get: Get = createGet({ token, onUnauthorized: refuseToken });
+const post: Post = createPost({ token, onUnauthorized: refuseToken });
 const root = "api/v1";
 const one = encodeURIComponent;
 
@@ -53,6 +55,8 @@ export const api = {
   findings: (query: Query, signal?: AbortSignal) => list<FindingView>("findings", query, signal, fillFinding),
   finding: async (id: string, signal?: AbortSignal) =>
     fillFinding(await get<FindingView>(`${root}/findings/${one(id)}`, {}, signal)),
+  triage: async (id: string, change: TriageChange) =>
+    fillFinding((await post<{ now: FindingView }>(`${root}/findings/${one(id)}/triage`, change)).now),
   chain: async (task: string, signal?: AbortSignal) => fillChain(await get<Chain>(`${root}/tasks/${one(task)}/chain`, {}, signal)),
   agents: (signal?: AbortSignal) => list<AgentView>("agents", {}, signal, (agent) => fillAgent(agent)),
   agent: async (uid: string, signal?: AbortSignal) =>

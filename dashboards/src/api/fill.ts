@@ -1,6 +1,6 @@
 // A server may leave out what is null. Here it is put back, so that pages meet null and never undefined.
 
-import type { AgentView, Chain, ChainNode, ChainTask, Delivery, EventView, FindingView, Overview } from "./types";
+import type { AgentView, Chain, ChainNode, ChainTask, Delivery, EventView, FindingView, Overview, Triage } from "./types";
 
 /** What an answer really is: fields that are null in the contract may be missing. */
 type Sparse<T> = { [K in keyof T as null extends T[K] ? K : never]?: T[K] } & { [K in keyof T as null extends T[K] ? never : K]: T[K] };
@@ -24,7 +24,13 @@ export function fillAgent<T extends Sparse<Omit<AgentView, "tasks">>>(agent: T):
   return Object.assign({}, AGENT, agent);
 }
 
-export function fillFinding(view: Sparse<FindingView>): FindingView {
+/** How a finding stands that nobody has done anything about. */
+export const UNTOUCHED: Triage = {
+  state: "open", disposition: null, assignee: null, changed_by: null, changed_at: null, notes: [], suppressed: null, cases: [],
+};
+
+export function fillFinding(given: Sparse<Omit<FindingView, "triage">> & { triage?: Partial<Triage> }): FindingView {
+  const view = { ...given, triage: { ...UNTOUCHED, ...given.triage } };
   const response = view.response ?? null;
   if (response === null) return { ...view, response };
   const deliveries = (response.deliveries ?? []).map((delivery: Sparse<Delivery>): Delivery => Object.assign({}, DELIVERY, delivery));

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { ApiError } from "./errors";
-import { createGet, withQuery, type HttpOptions } from "./http";
+import { createGet, createPost, withQuery, type HttpOptions } from "./http";
 
 type Fetch = NonNullable<HttpOptions["fetch"]>;
 
@@ -94,6 +94,21 @@ describe("get", () => {
     setTimeout(() => abort.abort(), 5);
     await expect(promise).rejects.toMatchObject({ name: "AbortError" });
     expect(fetch).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe("post", () => {
+  it("sends JSON once, also when that fails, and reports a refused token", async () => {
+    const fetch = vi.fn<Fetch>(async () => json({ detail: "not recorded" }, 503));
+    const onUnauthorized = vi.fn();
+    const post = createPost({ token: () => "secret", onUnauthorized, fetch });
+    expect(await failure(post("api/v1/x", { state: "open" }))).toMatchObject({ status: 503, detail: "not recorded" });
+    expect(fetch).toHaveBeenCalledTimes(1);
+    const init = fetch.mock.calls[0]?.[1];
+    expect([init?.method, init?.body, new Headers(init?.headers).get("content-type")]).toEqual(["POST", '{"state":"open"}', "application/json"]);
+    fetch.mockImplementation(async () => json({}, 401));
+    expect((await failure(post("api/v1/x", {}))).kind).toBe("unauthorized");
+    expect(onUnauthorized).toHaveBeenCalledTimes(1);
   });
 });
 

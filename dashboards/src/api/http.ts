@@ -18,6 +18,8 @@ export interface HttpOptions {
   backoff?: number;
 }
 
+export type Post = <T>(path: string, body: unknown, signal?: AbortSignal) => Promise<T>;
+
 export type Get = <T>(path: string, query?: Query, signal?: AbortSignal) => Promise<T>;
 
 /** A path with its query; empty values are left out. */
@@ -30,20 +32,25 @@ export function withQuery(path: string, query: Query = {}): string {
   return text === "" ? path : `${path}?${text}`;
 }
 
-async function once(path: string, options: HttpOptions, signal?: AbortSignal): Promise<unknown> {
+async function once(path: string, options: HttpOptions, signal?: AbortSignal, body?: string): Promise<unknown> {
   const limit = options.timeout ?? 20_000;
   const timer = AbortSignal.timeout(limit);
   const token = options.token();
   let response: Response;
-  let body: string;
+  let answer: string;
   try {
     response = await (options.fetch ?? fetch)(path, {
-      headers: { Accept: "application/json", ...(token === "" ? {} : { Authorization: `Bearer ${token}` }) },
+      ...(body === undefined ? {} : { method: "POST", body }),
+      headers: {
+        Accept: "application/json",
+        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+        ...(token === "" ? {} : { Authorization: `Bearer ${token}` }),
+      },
       signal: signal === undefined ? timer : AbortSignal.any([signal, timer]),
       cache: "no-store",
       credentials: "omit",
     });
-    body = await response.text();
+    answer = await response.text();
   } catch (error) {
     if (signal?.aborted === true) throw new DOMException("the answer is no longer wanted", "AbortError");
     if (timer.aborted) {
@@ -52,11 +59,11 @@ async function once(path: string, options: HttpOptions, signal?: AbortSignal): P
     const cause = error instanceof Error ? ` (${error.message})` : "";
     throw new ApiError("network", "The API cannot be reached", `Is ambit still running? ${path}${cause}`);
   }
-  if (!response.ok) throw fromResponse(response.status, body, response.headers.get("retry-after"));
+  if (!response.ok) throw fromResponse(response.status, answer, response.headers.get("retry-after"));
   try {
-    return JSON.parse(body);
+    return JSON.parse(answer);
   } catch {
-    throw new ApiError("malformed", "The server's answer is not JSON", `${path}: ${body.slice(0, 120)}`, response.status);
+    throw new ApiError("malformed", "The server's answer is not JSON", `${path}: ${answer.slice(0, 120)}`, response.status);
   }
 }
 
@@ -90,6 +97,18 @@ export function createGet(options: HttpOptions): Get {
         if (!error.retryable || attempt >= retries) throw error;
         await pause(error.retryAfter ?? (options.backoff ?? 250) * 2 ** attempt, signal);
       }
+    }
+  };
+}
+
+/** A function that says something to the API, once: what was said twice would be recorded twice. */
+export function createPost(options: HttpOptions): Post {
+  return async function post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
+    try {
+      return (await once(path, options, signal, JSON.stringify(body))) as T;
+    } catch (error) {
+      if (error instanceof ApiError && error.kind === "unauthorized") options.onUnauthorized();
+      throw error;
     }
   };
 }

@@ -138,10 +138,41 @@ export interface ResponseView {
   deliveries: Delivery[];
 }
 
+export const TRIAGE_STATES = ["open", "acknowledged", "closed"] as const;
+export type TriageState = (typeof TRIAGE_STATES)[number];
+export type Disposition = "true_positive" | "false_positive" | "benign";
+
+/** What somebody wrote about a finding. */
+export interface Note {
+  author: string;
+  time: string;
+  text: string;
+}
+
+/** How a finding stands: what people did about it. */
+export interface Triage {
+  state: TriageState;
+  disposition: Disposition | null;
+  assignee: string | null;
+  changed_by: string | null;
+  changed_at: string | null;
+  notes: Note[];
+  suppressed: { until: string; reason: string; author: string } | null;
+  cases: string[];
+}
+
+/** What is to be done about a finding. */
+export interface TriageChange {
+  state?: TriageState;
+  disposition?: Disposition;
+  note?: string;
+}
+
 export interface FindingView {
   ref: string;
   finding: Finding;
   response: ResponseView | null;
+  triage: Triage;
 }
 
 export interface ChainTask {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { UNTOUCHED } from "../api/fill";
 import type { FindingView } from "../api/types";
 import { acknowledgedAt, agentState, heldBecause, responseState, revokedAgents, timeToAcknowledge } from "./response";
 import { agentName, asText, ending, formatBytes, formatCount, formatShard, hexDump, plural, refAt, shorten, words } from "./text";
@@ -78,6 +79,7 @@ const finding = (deliveries: ("pending" | "acknowledged" | "dead_lettered")[], a
       acknowledged_at: state === "acknowledged" ? `2026-11-24T12:00:00.1${index}0Z` : null,
     })),
   },
+  triage: UNTOUCHED,
 });
 
 describe("responses", () => {

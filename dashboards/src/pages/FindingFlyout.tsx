@@ -14,6 +14,7 @@ import { agentName, plural, refAt, shorten, words } from "../format/text";
 import { heldBecause, responseState } from "../format/response";
 import { useResource } from "../state/resource";
 import { href } from "../state/router";
+import { TriagePanel } from "./TriagePanel";
 
 /** Milliseconds between looks at a response that is still under way. */
 const WATCH = 2000;
@@ -39,12 +40,12 @@ export function FindingFlyout({ id, close }: { id: string; close: () => void }) 
       {view === null && resource.error === null && <Loading what="the finding" rows={9} />}
       {view === null && resource.error !== null && <Failure error={resource.error} retry={resource.reload} />}
       {view !== null && resource.error !== null && <StaleBanner error={resource.error} retry={resource.reload} />}
-      {view !== null && <Details view={view} />}
+      {view !== null && <Details view={view} reload={resource.reload} />}
     </Flyout>
   );
 }
 
-function Details({ view }: { view: FindingView }) {
+function Details({ view, reload }: { view: FindingView; reload: () => void }) {
   const { finding, response } = view;
   return (
     <>
@@ -74,6 +75,7 @@ function Details({ view }: { view: FindingView }) {
           <CopyButton text={location.href} label="Copy link" />
         </span>
       </section>
+      <TriagePanel view={view} reload={reload} />
       <Facts finding={finding} />
       <Deliveries response={response} since={finding.time} />
       <section className="section">

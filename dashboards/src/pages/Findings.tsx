@@ -18,6 +18,7 @@ import { bounds, readRange } from "../state/range";
 import { usePaged } from "../state/resource";
 import { useQuery } from "../state/router";
 import { FindingFlyout } from "./FindingFlyout";
+import { standing } from "./TriagePanel";
 
 const EVERY = 5;
 const FIELDS = ["severity", "rule", "agent", "task", "text", "range", "from", "to"];
@@ -137,7 +138,8 @@ function Row({ view, active, selected, isNew, focus, show }: RowProps) {
         </td>
         <td className="nowrap">{uid === null ? <span className="faint">none</span> : <Value field="agent" value={uid}>{agentName(uid, finding.agent?.name)}</Value>}</td>
         <td className="wrap">
-          <span className="strong">{finding.title}</span>
+          <span className="strong">{finding.title}</span>{" "}
+          {view.triage.state !== "open" && <span className="tag">{standing(view.triage)}</span>}
           <br />
           <span className="muted">{finding.reason}</span>
         </td>

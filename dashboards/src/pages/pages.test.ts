@@ -3,12 +3,13 @@ import { renderToStaticMarkup } from "react-dom/server";
 import { describe, expect, it } from "vitest";
 import type { Chain, EventView, FindingView } from "../api/types";
 import { splitAgent } from "../api/client";
-import { fillEvent, fillFinding, fillOverview } from "../api/fill";
+import { fillEvent, fillFinding, fillOverview, UNTOUCHED } from "../api/fill";
 import { pieces } from "../components/Json";
 import { unfinished } from "./Chain";
 import { entries, purposeOf } from "./Chains";
 import { Notices } from "./overview/Notices";
 import { readColumns } from "./search/EventTable";
+import { newer, standing } from "./TriagePanel";
 
 const event = (task: string, root: string, time: string, data: unknown = null): EventView => ({
   ref: `ambit.events:0:${time}`, topic: "ambit.events", partition: 0, offset: 0, leaf_index: 0, kind: "task.envelope.approved", time,
@@ -22,6 +23,20 @@ const found = (root: string, severity: "low" | "critical"): FindingView => ({
     task: { id: root, root_id: root }, events: [], time: "2026-11-24T09:00:00Z",
   },
   response: null,
+  triage: UNTOUCHED,
+});
+
+describe("triage", () => {
+  it("is told in words, and what was just said holds until it is read back", () => {
+    expect(standing(UNTOUCHED)).toBe("open");
+    const closed = { ...UNTOUCHED, state: "closed" as const, disposition: "false_positive" as const, assignee: "kim", changed_at: "2026-11-24T09:00:02Z" };
+    expect(standing(closed)).toBe("closed: False positive, kim looks after it");
+    expect(newer(null, UNTOUCHED)).toBe(UNTOUCHED);
+    expect(newer(closed, UNTOUCHED)).toBe(closed);
+    const since = { ...closed, changed_at: "2026-11-24T09:00:03Z" };
+    expect(newer(closed, since)).toBe(since);
+    expect(fillFinding({ ref: "r", finding: found("a", "low").finding, response: null }).triage).toEqual(UNTOUCHED);
+  });
 });
 
 describe("chains", () => {

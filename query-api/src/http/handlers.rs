@@ -1,16 +1,17 @@
 //! The resources.
 
+use crate::access::Caller;
 use crate::agents::{AgentDetail, AgentView};
 use crate::error::Error;
 use crate::events::parse_reference;
-use crate::http::params::{DeadLetterParams, SearchParams};
+use crate::http::measured::Answered;
+use crate::http::params::{DeadLetterParams, SearchParams, filter_of};
 use crate::http::problem::Problem;
 use crate::overview::{CheckpointView, OverviewView, checkpoints as read_checkpoints};
 use crate::proof::{ProofView, prove};
 use crate::scope::Scope;
 use crate::service::Service;
 use crate::views::{DeadLetterView, EventView, FindingView, Page};
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -22,9 +23,15 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 
 type App = State<Arc<Service>>;
-type Answer<T> = Result<Json<T>, Problem>;
+type Answer<T> = Result<Answered<T>, Problem>;
 
-fn query<T>(given: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+/// A page with the number of its items.
+pub(crate) fn page<T>(page: Page<T>) -> Answered<Page<T>> {
+    let items = page.items.len();
+    Answered(page, items)
+}
+
+pub(crate) fn query<T>(given: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     given.map(|Query(params)| params).map_err(|error| {
         let text = error.body_text();
         let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
@@ -36,23 +43,24 @@ fn query<T>(given: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
 #[utoipa::path(get, path = "/api/v1/overview", responses((status = 200, body = OverviewView)), security(("bearer" = [])))]
 pub(crate) async fn overview(State(app): App, scope: Scope) -> Answer<OverviewView> {
     let whole = app.engine.session(scope).overview(&app.ledgers, (app.sources.now)()).await?;
-    Ok(Json(OverviewView { notices: (app.sources.notices)(), ..whole }))
+    Ok(Answered(OverviewView { notices: (app.sources.notices)(), ..whole }, 1))
 }
 
 /// Events, newest first.
 #[utoipa::path(get, path = "/api/v1/events", params(SearchParams), responses((status = 200, body = Page<EventView>)), security(("bearer" = [])))]
 pub(crate) async fn events(
     State(app): App,
-    scope: Scope,
+    caller: Caller,
     params: Result<Query<SearchParams>, QueryRejection>,
 ) -> Answer<Page<EventView>> {
     let params = query(params)?;
-    Ok(Json(
-        app.engine
-            .session(scope)
-            .events(&params.filter((app.sources.now)())?, params.order()?, params.limit(), params.cursor())
-            .await?,
-    ))
+    if params.asks_for_standing() {
+        let why = "`state`, `assignee` and `suppressed` are of findings: ask /api/v1/findings";
+        return Err(Error::Bad(why.into()).into());
+    }
+    let (filter, order) = (filter_of(&app, &params)?, params.order()?);
+    let session = app.engine.session(caller.scope_for(filter.kind.as_deref())?);
+    Ok(page(session.events(&filter, order, params.limit(), params.cursor()).await?))
 }
 
 /// One event, with its headers and its proof.
@@ -72,10 +80,11 @@ pub(crate) struct EventDetail {
 #[utoipa::path(get, path = "/api/v1/events/{ref}", params(("ref" = String, Path, description = "`topic:partition:offset`")), responses((status = 200, body = EventDetail)), security(("bearer" = [])))]
 pub(crate) async fn event(
     State(app): App,
-    scope: Scope,
+    caller: Caller,
     Path(reference): Path<String>,
 ) -> Answer<EventDetail> {
     let (shard, offset) = parse_reference(&reference)?;
+    let scope = caller.scope_for_all();
     let (event, stored) = app.engine.session(scope).event_at(shard, offset).await?;
     let headers = stored
         .record
@@ -89,7 +98,7 @@ pub(crate) async fn event(
     let proof = tokio::task::spawn_blocking(move || prove(&ledgers, &stored))
         .await
         .map_err(|_| Error::Cancelled)??;
-    Ok(Json(EventDetail { event, headers, raw_base64, proof }))
+    Ok(Answered(EventDetail { event, headers, raw_base64, proof }, 1))
 }
 
 /// Findings, newest first, with what they led to.
@@ -100,30 +109,30 @@ pub(crate) async fn findings(
     params: Result<Query<SearchParams>, QueryRejection>,
 ) -> Answer<Page<FindingView>> {
     let params = query(params)?;
-    Ok(Json(
-        app.engine
-            .session(scope)
-            .findings(&params.filter((app.sources.now)())?, params.limit(), params.cursor())
-            .await?,
-    ))
+    let (filter, standing, now) = (filter_of(&app, &params)?, params.standing()?, (app.sources.now)());
+    let session = app.engine.session(scope);
+    Ok(page(session.findings_standing(&filter, &standing, params.limit(), params.cursor(), now).await?))
 }
 
 /// One finding.
 #[utoipa::path(get, path = "/api/v1/findings/{id}", params(("id" = String, Path)), responses((status = 200, body = FindingView)), security(("bearer" = [])))]
 pub(crate) async fn finding(State(app): App, scope: Scope, Path(id): Path<String>) -> Answer<FindingView> {
-    Ok(Json(app.engine.session(scope).finding(&id).await?))
+    let session = app.engine.session(scope);
+    let mut view = session.finding(&id).await?;
+    session.annotate(std::slice::from_mut(&mut view), (app.sources.now)()).await?;
+    Ok(Answered(view, 1))
 }
 
 /// Agents, latest first.
 #[utoipa::path(get, path = "/api/v1/agents", responses((status = 200, body = Page<AgentView>)), security(("bearer" = [])))]
 pub(crate) async fn agents(State(app): App, scope: Scope) -> Answer<Page<AgentView>> {
-    Ok(Json(app.engine.session(scope).agents().await?))
+    Ok(page(app.engine.session(scope).agents().await?))
 }
 
 /// One agent with its latest tasks.
 #[utoipa::path(get, path = "/api/v1/agents/{uid}", params(("uid" = String, Path)), responses((status = 200, body = AgentDetail)), security(("bearer" = [])))]
 pub(crate) async fn agent(State(app): App, scope: Scope, Path(uid): Path<String>) -> Answer<AgentDetail> {
-    Ok(Json(app.engine.session(scope).agent(&uid).await?))
+    Ok(Answered(app.engine.session(scope).agent(&uid).await?, 1))
 }
 
 /// Records that are no events, newest first.
@@ -134,17 +143,15 @@ pub(crate) async fn dead_letters(
     params: Result<Query<DeadLetterParams>, QueryRejection>,
 ) -> Answer<Page<DeadLetterView>> {
     let params = query(params)?;
-    Ok(Json(
-        app.engine
-            .session(scope)
-            .dead_letters(params.limit(), params.cursor(), params.reason.as_deref())
-            .await?,
-    ))
+    let session = app.engine.session(scope);
+    Ok(page(session.dead_letters(params.limit(), params.cursor(), params.reason.as_deref()).await?))
 }
 
 /// The newest checkpoint of every shard.
 #[utoipa::path(get, path = "/api/v1/checkpoints", responses((status = 200, body = Page<CheckpointView>)), security(("bearer" = [])))]
-pub(crate) async fn checkpoints(State(app): App) -> Answer<Page<CheckpointView>> {
+pub(crate) async fn checkpoints(State(app): App, scope: Scope) -> Answer<Page<CheckpointView>> {
+    // A shard's size is the sum of all tenants' events. INVARIANT Q-3
+    scope.whole("checkpoints")?;
     let items = read_checkpoints(app.ledgers.clone()).await?;
-    Ok(Json(Page { items, next_cursor: None, incomplete: None }))
+    Ok(page(Page { items, next_cursor: None, incomplete: None }))
 }

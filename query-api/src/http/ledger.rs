@@ -5,13 +5,16 @@
 //! and what was retired or redacted must not come back through the ledger. Whoever may see an event gets it, with its
 //! inclusion proof, from `/api/v1/events/{ref}`.
 
+use crate::access::Caller;
 use crate::error::Error;
+use crate::http::measured::Answered;
 use crate::http::problem::Problem;
 use crate::proof::{ConsistencyView, prove_consistency};
+use crate::scope::Scope;
 use crate::service::Service;
 use ambit_ledger::{CHECKPOINT_PATH, TileStore as _, TreeSize, is_tile_path};
 use ambit_schemas::{Shard, Topic};
-use axum::Json;
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -42,9 +45,11 @@ pub(crate) struct ConsistencyParams {
 #[utoipa::path(get, path = "/api/v1/ledger/{shard}/consistency", params(("shard" = String, Path, description = "`topic:partition`, or `topic%2Fpartition`"), ConsistencyParams), responses((status = 200, body = ConsistencyView)), security(("bearer" = [])))]
 pub(crate) async fn consistency(
     State(app): App,
+    scope: Scope,
     Path(shard): Path<String>,
     params: Result<Query<ConsistencyParams>, QueryRejection>,
-) -> Result<Json<ConsistencyView>, Problem> {
+) -> Result<Answered<ConsistencyView>, Problem> {
+    scope.whole("a shard's growth")?;
     let Query(params) = params.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     let shard: Shard = shard
         .replace(':', "/")
@@ -54,14 +59,19 @@ pub(crate) async fn consistency(
     let proved = tokio::task::spawn_blocking(move || {
         prove_consistency(&ledgers, shard, TreeSize(params.from), params.to.map(TreeSize))
     });
-    Ok(Json(proved.await.map_err(|_| Error::Cancelled)??))
+    Ok(Answered(proved.await.map_err(|_| Error::Cancelled)??, 1))
 }
 
 /// One file of a shard's ledger: `checkpoint` or `tile/...`.
 pub(crate) async fn file(
     State(app): App,
+    caller: Option<Extension<Caller>>,
     Path((topic, partition, path)): Path<(String, u32, String)>,
 ) -> Result<Response, Problem> {
+    // Without a caller the files are everybody's: `api.public_ledger`.
+    if let Some(Extension(caller)) = caller {
+        caller.scope.whole("the ledger")?;
+    }
     let absent = || Problem::new(StatusCode::NOT_FOUND, "the ledger has no such file");
     let is_checkpoint = path == CHECKPOINT_PATH;
     let topic = Topic::from_name(&topic).ok_or_else(absent)?;

@@ -1,22 +1,32 @@
 //! HTTP: one file per concern. Handlers turn parameters into questions and answers into views.
 
+mod admit;
+mod cases;
 mod console;
+mod document;
 mod guard;
 mod handlers;
 mod ledger;
+mod measured;
 mod metrics;
 mod params;
 mod problem;
+mod routes;
+mod said;
 mod search;
+mod searches;
+mod streams;
+mod triage;
 
-pub use guard::presents;
+pub use crate::access::presents;
 
 use crate::service::Service;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use routes::LEDGER_FILES;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -24,35 +34,16 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Most bytes of a request's body: no resource takes one.
+/// Most bytes of a request's body.
 const BODY_BYTES_MAX: usize = 16 << 10;
-/// Files of the ledgers, as C2SP tlog-tiles has them.
-const LEDGER_FILES: &str = "/ledger/{topic}/{partition}/{*path}";
 /// How long an answer may take beyond the question's own bound.
 const REQUEST_SLACK: Duration = Duration::from_secs(5);
 
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "Ambit", description = "What AI agents did, on whose authority, and what followed."),
-    modifiers(&Bearer)
-)]
-struct Document;
-
-struct Bearer;
-
-impl utoipa::Modify for Bearer {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-        openapi.components.get_or_insert_default().add_security_scheme("bearer", scheme);
-    }
-}
-
 fn api() -> OpenApiRouter<Arc<Service>> {
-    OpenApiRouter::with_openapi(Document::openapi())
+    OpenApiRouter::with_openapi(document::Document::openapi())
         .routes(routes!(handlers::overview))
         .routes(routes!(handlers::events))
         .routes(routes!(handlers::event))
@@ -72,17 +63,28 @@ fn api() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(handlers::dead_letters))
         .routes(routes!(handlers::checkpoints))
         .routes(routes!(ledger::consistency))
+        .routes(routes!(triage::triage))
+        .routes(routes!(triage::suppressions, triage::suppress))
+        .routes(routes!(triage::end_suppression))
+        .routes(routes!(cases::cases, cases::open))
+        .routes(routes!(cases::case, cases::change))
+        .routes(routes!(searches::searches, searches::keep))
+        .routes(routes!(searches::remove))
+        .routes(routes!(streams::export_events))
+        .routes(routes!(streams::export_findings))
+        .routes(routes!(streams::tail))
 }
 
 /// The OpenAPI document, generated from the handlers.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    api().into_openapi()
+    document::with_problems(api().into_openapi())
 }
 
 /// Everything that is served.
 pub fn router(service: Arc<Service>) -> Router {
     let patience = Duration::from_millis(service.options.query_timeout_ms) + REQUEST_SLACK;
     let (api, document) = api().split_for_parts();
+    let document = document::with_problems(document);
     let (mut api, mut public) = (api, Router::new());
     let files = get(ledger::file);
     if service.options.public_ledger {
@@ -90,7 +92,7 @@ pub fn router(service: Arc<Service>) -> Router {
     } else {
         api = api.route(LEDGER_FILES, files);
     }
-    let api = api.layer(from_fn_with_state(Arc::clone(&service), guard::authorise));
+    let api = api.layer(from_fn_with_state(Arc::clone(&service), admit::admit));
     let header = |name: &'static str, value: &'static str| {
         SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
     };
@@ -103,13 +105,14 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/openapi.json", get(move || async move { Json(document) }))
         .fallback(fallback)
         .method_not_allowed_fallback(|| async {
-            problem::Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this resource is only read")
+            problem::Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this resource has no such method")
         })
         .layer(from_fn(guard::count_in))
         .layer(from_fn_with_state(Arc::clone(&service), guard::check_host))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, patience))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(CatchPanicLayer::new())
+        .layer(map_response(problem::for_all))
         .layer(header("x-content-type-options", "nosniff"))
         .layer(header("x-frame-options", "DENY"))
         .layer(header("referrer-policy", "no-referrer"))

@@ -3,10 +3,19 @@
 use crate::engine::Span;
 use crate::error::Error;
 use crate::events::{EventFilter, LIMIT_DEFAULT, Order};
-use crate::language::Query;
+use crate::export::Format;
+use crate::http::handlers::query;
+use crate::http::problem::Problem;
+use crate::language;
+use crate::service::Service;
+use crate::triage::{Standing, Suppressed};
 use ambit_schemas::Timestamp;
 use ambit_schemas::finding::Severity;
+use ambit_schemas::triage::TriageState;
+use axum::extract::Query;
+use axum::http::{StatusCode, Uri};
 use serde::Deserialize;
+use url::form_urlencoded;
 use utoipa::IntoParams;
 
 /// Longest value of a parameter, in bytes.
@@ -39,6 +48,12 @@ pub(crate) struct SearchParams {
     text: Option<String>,
     /// A query in the query language, such as `agent:billing-* severity>=high since:24h invoice` (docs/search.md).
     q: Option<String>,
+    /// Of findings: `open`, `acknowledged` or `closed`.
+    state: Option<String>,
+    /// Of findings: who looks after them.
+    assignee: Option<String>,
+    /// Of findings: what to do with those that are suppressed now: `hide` (the default), `include` or `only`.
+    suppressed: Option<String>,
     /// Items of the page, 1 to 500.
     limit: Option<u32>,
     /// Where the page begins: `next_cursor` of the page before.
@@ -60,6 +75,60 @@ pub(crate) struct DeadLetterParams {
     cursor: Option<String>,
 }
 
+/// How an export is written.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ExportParams {
+    /// `ndjson` (the default), `csv` or `parquet`.
+    #[allow(dead_code, reason = "it is described here and read by itself")]
+    format: Option<String>,
+}
+
+impl ExportParams {
+    /// The parameters of the search, and the format.
+    pub(crate) fn split(uri: &Uri) -> Result<(SearchParams, Format), Problem> {
+        let (params, format) = split(uri, "format")?;
+        let wrong = || Error::Bad("`format` must be `ndjson`, `csv` or `parquet`".into());
+        let format = format.as_deref().map_or(Some(Format::Ndjson), Format::from_name).ok_or_else(wrong)?;
+        Ok((params, format))
+    }
+}
+
+/// Where a tail goes on.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TailParams {
+    /// The id of the last event that was seen, for whoever cannot send the header `Last-Event-ID`.
+    #[allow(dead_code, reason = "it is described here and read by itself")]
+    last_event_id: Option<String>,
+}
+
+impl TailParams {
+    /// The parameters of the search, and where to go on.
+    pub(crate) fn split(uri: &Uri) -> Result<(SearchParams, Option<String>), Problem> {
+        split(uri, "last_event_id")
+    }
+}
+
+/// The parameters of a search, and one that is not of them.
+fn split(uri: &Uri, name: &str) -> Result<(SearchParams, Option<String>), Problem> {
+    let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let (own, others): (Vec<_>, Vec<_>) = pairs.partition(|(known, _)| known == name);
+    let others = form_urlencoded::Serializer::new(String::new()).extend_pairs(others).finish();
+    let wrong = |_| Problem::new(StatusCode::BAD_REQUEST, "the query is none of an address");
+    let uri: Uri = format!("/?{others}").parse().map_err(wrong)?;
+    let params = query(Query::<SearchParams>::try_from_uri(&uri))?;
+    Ok((
+        params,
+        own.into_iter().next().map(|(_, value)| value.into_owned()).filter(|value| !value.is_empty()),
+    ))
+}
+
+/// What a search asks for.
+pub(crate) fn filter_of(app: &Service, params: &SearchParams) -> Result<EventFilter, Error> {
+    params.filter((app.sources.now)())
+}
+
 impl DeadLetterParams {
     pub(crate) fn limit(&self) -> u32 {
         self.limit.unwrap_or(LIMIT_DEFAULT)
@@ -71,6 +140,19 @@ impl DeadLetterParams {
 }
 
 impl SearchParams {
+    pub(crate) const fn limit_given(&self) -> Option<u32> {
+        self.limit
+    }
+
+    /// What goes on has one order, and says of findings how they stand instead of choosing by it.
+    pub(crate) fn refuse_for_streams(&self) -> Result<(), Error> {
+        if self.order.is_some() || self.asks_for_standing() {
+            let why = "exports and tails take no `order`, `state`, `assignee` or `suppressed`";
+            return Err(Error::Bad(why.into()));
+        }
+        Ok(())
+    }
+
     pub(crate) fn limit(&self) -> u32 {
         self.limit.unwrap_or(LIMIT_DEFAULT)
     }
@@ -85,6 +167,28 @@ impl SearchParams {
             Some("asc") => Ok(Order::Ascending),
             Some(_) => Err(Error::Bad("`order` must be `asc` or `desc`".into())),
         }
+    }
+
+    /// How findings must stand.
+    pub(crate) fn standing(&self) -> Result<Standing, Error> {
+        let state = value("state", self.state.as_deref())?;
+        let states =
+            [TriageState::Open, TriageState::Acknowledged, TriageState::Closed].map(TriageState::name);
+        if state.as_deref().is_some_and(|state| !states.contains(&state)) {
+            return Err(Error::Bad(format!("`state` must be one of {}", states.join(", "))));
+        }
+        let suppressed = match value("suppressed", self.suppressed.as_deref())?.as_deref() {
+            None | Some("hide") => Suppressed::Hide,
+            Some("include") => Suppressed::Include,
+            Some("only") => Suppressed::Only,
+            Some(_) => return Err(Error::Bad("`suppressed` must be `hide`, `include` or `only`".into())),
+        };
+        Ok(Standing { state, assignee: value("assignee", self.assignee.as_deref())?, suppressed })
+    }
+
+    /// Whether something is asked for that only findings have.
+    pub(crate) const fn asks_for_standing(&self) -> bool {
+        self.state.is_some() || self.assignee.is_some() || self.suppressed.is_some()
     }
 
     pub(crate) fn filter(&self, now: Timestamp) -> Result<EventFilter, Error> {
@@ -106,7 +210,7 @@ impl SearchParams {
             rule: value("rule", self.rule.as_deref())?,
             text: value("text", self.text.as_deref())?,
             query: match self.q.as_deref().filter(|text| !text.trim().is_empty()) {
-                Some(text) => Some((Query::parse(text)?, now)),
+                Some(text) => Some((language::Query::parse(text)?, now)),
                 None => None,
             },
         })
@@ -148,7 +252,6 @@ fn time(name: &str, given: Option<&str>) -> Result<Option<Timestamp>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::extract::Query;
 
     #[test]
     fn mistakes_name_the_parameter_and_what_it_may_be() {

@@ -1,10 +1,14 @@
 //! Resources of forensic search: queries with their provenance, SQL, sequences, chains, what was held, runs compared.
 
+use crate::access::Caller;
 use crate::chain::{ChainView, Direction};
 use crate::error::Error;
 use crate::events::{EventFilter, LIMIT_DEFAULT, Order};
 use crate::held::{CredentialDetail, HoldingsView};
+use crate::http::handlers::{page, query};
+use crate::http::measured::{Answered, Items};
 use crate::http::problem::Problem;
+use crate::http::said::Body;
 use crate::language::{Query as SearchQuery, SequenceQuery};
 use crate::provenance::{ProvedView, Provenance};
 use crate::runs::ComparisonView;
@@ -13,26 +17,18 @@ use crate::sequences::SequenceView;
 use crate::service::Service;
 use crate::sql::{SQL_ROWS_DEFAULT, SqlAnswer};
 use crate::views::{EventView, Page};
-use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 type App = State<Arc<Service>>;
-type Answer<T> = Result<Json<T>, Problem>;
-
-fn query<T>(given: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
-    given.map(|Query(params)| params).map_err(|error| {
-        let text = error.body_text();
-        let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-        Problem::new(StatusCode::BAD_REQUEST, format!("the query's parameters: {why}"))
-    })
-}
+type Answer<T> = Result<Answered<T>, Problem>;
 
 /// A query, or a sequence.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -74,15 +70,16 @@ pub(crate) async fn search(
     let asked = SearchQuery::parse(&params.q).map_err(Error::Query)?.seen_from(now);
     let filter = EventFilter { query: Some((asked, now)), ..EventFilter::default() };
     let limit = params.limit.unwrap_or(LIMIT_DEFAULT);
-    let (page, provenance) =
+    let (found, provenance) =
         session.search(&filter, Order::Descending, limit, params.cursor.as_deref()).await?;
     let proofs = if params.proofs == Some(true) {
-        let references: Vec<String> = page.items.iter().map(|event| event.reference.clone()).collect();
+        let references: Vec<String> = found.items.iter().map(|event| event.reference.clone()).collect();
         Some(session.prove(&references, &app.ledgers).await?)
     } else {
         None
     };
-    Ok(Json(SearchPage { page, provenance, proofs }))
+    let items = found.items.len();
+    Ok(Answered(SearchPage { page: found, provenance, proofs }, items))
 }
 
 /// One thing after another by the same agent, task or credential: `sequence by agent within 5m [ .. ] [ .. ]`.
@@ -95,7 +92,7 @@ pub(crate) async fn sequences(
     let params = query(params)?;
     let asked = SequenceQuery::parse(&params.q).map_err(Error::Query)?;
     let (now, limit) = ((app.sources.now)(), params.limit.unwrap_or(LIMIT_DEFAULT));
-    Ok(Json(app.engine.session(scope).sequences(&asked, now, limit, params.cursor.as_deref()).await?))
+    Ok(page(app.engine.session(scope).sequences(&asked, now, limit, params.cursor.as_deref()).await?))
 }
 
 /// A SELECT.
@@ -112,17 +109,18 @@ pub(crate) struct SqlQuestion {
 #[utoipa::path(post, path = "/api/v1/sql", request_body = SqlQuestion, responses((status = 200, body = SqlAnswer)), security(("bearer" = [])))]
 pub(crate) async fn sql(
     State(app): App,
-    scope: Scope,
+    caller: Caller,
     headers: HeaderMap,
-    question: Result<Json<SqlQuestion>, JsonRejection>,
+    question: Body<SqlQuestion>,
 ) -> Result<Response, Problem> {
-    let Json(question) =
-        question.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the body: {error}")))?;
+    let question = question.read()?;
     let limit = question.limit.unwrap_or(SQL_ROWS_DEFAULT);
-    let answer = app.engine.session(scope).sql(&question.query, limit).await?;
+    let answer = app.engine.session(caller.scope_for_all()).sql(&question.query, limit).await?;
+    let items = Items::default();
+    items.add(answer.rows.len() as u64);
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !accept.contains("application/x-ndjson") {
-        return Ok(Json(answer).into_response());
+        return Ok((Extension(items), Json(answer)).into_response());
     }
     let mut lines = String::new();
     for row in &answer.rows {
@@ -131,7 +129,7 @@ pub(crate) async fn sql(
         lines.push_str(&Value::Object(object).to_string());
         lines.push('\n');
     }
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
+    Ok((Extension(items), [(header::CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
 }
 
 /// In what form a chain is given.
@@ -157,7 +155,10 @@ const NODES_DEFAULT: usize = 1_000;
 fn chain_answer(chain: ChainView, format: Option<&str>) -> Result<Response, Problem> {
     let text = |kind: &'static str, body: String| ([(header::CONTENT_TYPE, kind)], body).into_response();
     match format {
-        None | Some("json") => Ok(Json(chain).into_response()),
+        None | Some("json") => {
+            let items = chain.nodes.len();
+            Ok(Answered(chain, items).into_response())
+        }
         Some("dot") => Ok(text("text/vnd.graphviz; charset=utf-8", chain.to_dot())),
         Some("mermaid") => Ok(text("text/vnd.mermaid; charset=utf-8", chain.to_mermaid())),
         Some(_) => Err(Error::Bad("`format` must be `json`, `dot` or `mermaid`".into()).into()),
@@ -178,7 +179,10 @@ pub(crate) async fn task_chain(
             Error::Bad("`direction`, `depth` and `limit` are for the chain of an event".into()).into()
         );
     }
-    chain_answer(app.engine.session(scope).chain(&root_task).await?, params.format.as_deref())
+    let session = app.engine.session(scope);
+    let mut chain = session.chain(&root_task).await?;
+    session.annotate(&mut chain.findings, (app.sources.now)()).await?;
+    chain_answer(chain, params.format.as_deref())
 }
 
 /// The part of a chain that led to an event, or follows from it.
@@ -192,7 +196,9 @@ pub(crate) async fn event_chain(
     let params = query(params)?;
     let direction = Direction::parse(params.direction.as_deref().unwrap_or("both"))?;
     let (depth, limit) = (params.depth.unwrap_or(DEPTH_DEFAULT), params.limit.unwrap_or(NODES_DEFAULT));
-    let chain = app.engine.session(scope).chain_of(&reference, direction, depth, limit).await?;
+    let session = app.engine.session(scope);
+    let mut chain = session.chain_of(&reference, direction, depth, limit).await?;
+    session.annotate(&mut chain.findings, (app.sources.now)()).await?;
     chain_answer(chain, params.format.as_deref())
 }
 
@@ -203,7 +209,7 @@ pub(crate) async fn credential(
     scope: Scope,
     Path(uid): Path<String>,
 ) -> Answer<CredentialDetail> {
-    Ok(Json(app.engine.session(scope).credential(&uid, (app.sources.now)()).await?))
+    Ok(Answered(app.engine.session(scope).credential(&uid, (app.sources.now)()).await?, 1))
 }
 
 /// What was done and held in a task, or in all tasks below a root task.
@@ -213,7 +219,7 @@ pub(crate) async fn task_holdings(
     scope: Scope,
     Path(task): Path<String>,
 ) -> Answer<HoldingsView> {
-    Ok(Json(app.engine.session(scope).task_holdings(&task, (app.sources.now)()).await?))
+    Ok(Answered(app.engine.session(scope).task_holdings(&task, (app.sources.now)()).await?, 1))
 }
 
 /// What an agent did and held.
@@ -223,7 +229,7 @@ pub(crate) async fn agent_holdings(
     scope: Scope,
     Path(uid): Path<String>,
 ) -> Answer<HoldingsView> {
-    Ok(Json(app.engine.session(scope).agent_holdings(&uid, (app.sources.now)()).await?))
+    Ok(Answered(app.engine.session(scope).agent_holdings(&uid, (app.sources.now)()).await?, 1))
 }
 
 /// Which runs.
@@ -245,5 +251,5 @@ pub(crate) async fn compare(
     params: Result<Query<CompareParams>, QueryRejection>,
 ) -> Answer<ComparisonView> {
     let params = query(params)?;
-    Ok(Json(app.engine.session(scope).compare_runs(&params.left, &params.right).await?))
+    Ok(Answered(app.engine.session(scope).compare_runs(&params.left, &params.right).await?, 1))
 }

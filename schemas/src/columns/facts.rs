@@ -68,6 +68,18 @@ pub(super) fn facts(event: &Event) -> Facts<'_> {
             facts.finding = Some(triage.finding_id.as_str());
             facts.status = Some(triage.state.as_str().into());
         }
+        Body::TriageChanged(change) => {
+            facts.finding = Some(change.finding_id.as_str());
+            facts.status = change.state.map(|state| state.name().into());
+        }
+        Body::TriageSuppressed(suppression) => {
+            facts.finding = suppression.finding_id.as_ref().map(AsRef::as_ref);
+            facts.rule = suppression.rule_id.as_ref().map(AsRef::as_ref);
+        }
+        Body::CaseChanged(change) => facts.status = change.state.map(|state| state.name().into()),
+        Body::QueryExecuted(query) | Body::QueryExported(query) => {
+            facts.status = Some(query.outcome.name().into());
+        }
         Body::SourceRecorded(record) => {
             facts.tool = record.record_type.as_deref();
             facts.status = Some(record.reason.as_str().into());
