@@ -139,10 +139,10 @@ impl Session {
 
     /// The newest version of the table within the scope.
     pub(crate) async fn table(&self) -> Result<Arc<EventsTable>, Error> {
-        let Engine { place, schema, shelf, .. } = &self.engine;
-        let snapshot = self.engine.snapshot().await?;
-        let (place, schema, shelf) = (place.clone(), Arc::clone(schema), shelf.clone());
-        Ok(Arc::new(EventsTable::new(snapshot, place, schema, self.scope.clone(), shelf)))
+        let engine = &self.engine;
+        let snapshot = engine.snapshot().await?;
+        let (place, schema) = (engine.place.clone(), Arc::clone(&engine.schema));
+        Ok(Arc::new(EventsTable::new(snapshot, place, schema, self.scope.clone(), engine.shelf())))
     }
 
     /// All rows within the scope of the newest version that are of the span, with the column [`AT`].

@@ -105,7 +105,6 @@ fn align(left: &[(String, String)], right: &[(String, String)]) -> Vec<StepView>
             right: right.cloned(),
         };
         match (left.get(i), right.get(j)) {
-            (None, None) => return steps,
             (Some((tool, first)), Some((other, second))) if tool == other => {
                 steps.push(step("both", tool, Some(first), Some(second)));
                 (i, j) = (i + 1, j + 1);
@@ -120,7 +119,7 @@ fn align(left: &[(String, String)], right: &[(String, String)]) -> Vec<StepView>
                 steps.push(step("right", tool, None, Some(second)));
                 j += 1;
             }
-            (Some(_), None) => return steps,
+            (_, None) => return steps,
         }
     }
 }

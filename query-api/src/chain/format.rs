@@ -66,7 +66,7 @@ fn plain(text: &str) -> String {
         match letter {
             '\n' => out.push_str("<br/>"),
             letter if letter.is_alphanumeric() || matches!(letter, ' ' | '.' | '-' | '_' | '/' | ':') => {
-                out.push(letter)
+                out.push(letter);
             }
             letter => write!(out, "#{};", u32::from(letter)).unwrap_or_default(),
         }

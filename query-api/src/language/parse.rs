@@ -201,9 +201,8 @@ impl Parser {
         {
             return error(value_at, format!("after `{name}` a value is missing"));
         }
-        let only = |allowed: bool| match allowed {
-            true => Ok(()),
-            false => error(at, format!("`{name}` is compared with `:`")),
+        let only = |allowed: bool| {
+            if allowed { Ok(()) } else { error(at, format!("`{name}` is compared with `:`")) }
         };
         if let Some(place) = Place::from_name(name) {
             only(comparison == Comparison::Is)?;

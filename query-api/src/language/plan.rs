@@ -15,10 +15,10 @@ use datafusion::logical_expr::{Expr, ident, lit};
 impl Node {
     /// The filter on rows that have the column [`AT`]; `None` when every row fulfils it.
     pub(crate) fn filter(&self, now: Timestamp) -> Option<Expr> {
-        match self {
-            Self::All(parts) => conjunction(parts.iter().filter_map(|part| part.filter(now))),
-            other => Some(other.expression(now)),
+        if let Self::All(parts) = self {
+            return conjunction(parts.iter().filter_map(|part| part.filter(now)));
         }
+        Some(self.expression(now))
     }
 
     fn expression(&self, now: Timestamp) -> Expr {

@@ -51,10 +51,11 @@ fn joined(f: &mut fmt::Formatter<'_>, parts: &[Node], between: &str) -> fmt::Res
         if at > 0 {
             f.write_str(between)?;
         }
-        match part {
-            // A negation stands alone well enough.
-            Node::Not(_) => write!(f, "{part}")?,
-            other => other.within(f)?,
+        // A negation stands alone well enough.
+        if matches!(part, Node::Not(_)) {
+            write!(f, "{part}")?;
+        } else {
+            part.within(f)?;
         }
     }
     Ok(())

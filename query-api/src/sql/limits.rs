@@ -49,9 +49,9 @@ pub(super) fn check(text: &str) -> Result<(), Error> {
                     "INTERSECT",
                 ];
                 if nests.contains(&word.value.to_ascii_uppercase().as_str()) {
-                    nesting += 1
+                    nesting += 1;
                 } else {
-                    others += 1
+                    others += 1;
                 }
             }
             Token::Number(..) | Token::SingleQuotedString(_) | Token::Period | Token::RParen => others += 1,

@@ -57,12 +57,12 @@ impl EventsTable {
             self.snapshot.files.iter().filter(|file| prune::may_hold(file, span)).cloned().collect();
         let conditions: Vec<Condition> = filters.iter().map(Condition::of).collect();
         let useful = conditions.iter().any(|condition| *condition != Condition::Unknown);
-        let Some(shelf) = self.shelf.clone().filter(|_| useful && !files.is_empty()) else {
+        let Some(indexes) = self.shelf.clone().filter(|_| useful && !files.is_empty()) else {
             return Ok(files.into_iter().map(|file| (file, None)).collect());
         };
         let searching = tokio::task::spawn_blocking(move || {
             let search = |file: FileEntry| {
-                let rows = shelf.search(&file, &conditions);
+                let rows = indexes.search(&file, &conditions);
                 (file, rows)
             };
             files.into_iter().map(search).collect()

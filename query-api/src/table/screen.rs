@@ -70,7 +70,7 @@ impl DisplayAs for Screen {
 }
 
 impl ExecutionPlan for Screen {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "Screen"
     }
 

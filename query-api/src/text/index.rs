@@ -194,9 +194,9 @@ impl FileIndex {
             Condition::Not(inner) => {
                 let mut found = self.find(inner)?;
                 if found.exact {
-                    found.rows.not()
+                    found.rows.not();
                 } else {
-                    found.rows = Bits::all(self.rows)
+                    found.rows = Bits::all(self.rows);
                 }
                 found
             }

@@ -159,17 +159,12 @@ impl Keeper {
                 continue;
             }
             self.shelf.forget(&name);
-            self.remove(&entry.path())?;
+            remove(&entry.path())?;
             if !name.ends_with(PARTIAL) {
                 self.kept.removed.fetch_add(1, Ordering::Relaxed);
             }
         }
         Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> Result<(), Error> {
-        let gone = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
-        gone.map_err(|cause| Error::IndexFolder { path: path.to_owned(), cause })
     }
 
     /// The index of a file: the one that is there, if it is whole, or a new one.
@@ -202,14 +197,12 @@ impl Keeper {
         let building = tokio::task::spawn_blocking(move || {
             let mut build = Build::begin(&at, memory)?;
             while let Some(batch) = receiver.blocking_recv() {
-                match batch {
-                    Some(batch) => build.add(&batch)?,
-                    None => {
-                        build.finish(&name)?;
-                        let io = |cause| IndexError::Io { path: target.clone(), cause };
-                        return std::fs::rename(&at, &target).map_err(io);
-                    }
-                }
+                let Some(batch) = batch else {
+                    build.finish(&name)?;
+                    let io = |cause| IndexError::Io { path: target.clone(), cause };
+                    return std::fs::rename(&at, &target).map_err(io);
+                };
+                build.add(&batch)?;
             }
             // Nobody said that this was all.
             Err(IndexError::BrokeOff { path: at })
@@ -224,6 +217,11 @@ impl Keeper {
         drop(sender.send(None).await);
         building.await.map_err(|_| IndexError::BrokeOff { path: partial })?
     }
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    let gone = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    gone.map_err(|cause| Error::IndexFolder { path: path.to_owned(), cause })
 }
 
 async fn open(dir: PathBuf, file: FileEntry) -> Result<FileIndex, IndexError> {

@@ -4,7 +4,6 @@ use super::bits::Bits;
 use super::condition::Condition;
 use super::index::{FileIndex, IndexError};
 use ambit_store::FileEntry;
-use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -44,7 +43,7 @@ pub(super) fn index_name(file: &FileEntry) -> String {
     if plain && !stem.is_empty() {
         return stem.to_owned();
     }
-    Sha256::digest(&file.name).iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::provenance::digest(&file.name)
 }
 
 impl Shelf {
