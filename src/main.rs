@@ -94,6 +94,7 @@ async fn dispatch(command: Command, mut config: Config) -> anyhow::Result<ExitCo
         Command::Sql(args) => commands::sql::run(&config, &args).await?,
         Command::Replay(args) => return commands::replay::run(&config, &args).await,
         Command::DeadLetters(command) => return commands::dead_letters::run(&config, &command).await,
+        Command::Respond(command) => commands::respond::run(&config, &command).await?,
         Command::Verify(args) => return commands::verify::run(&config, &args).await,
         Command::Store(command) => return commands::store::run(&config, &command).await,
         Command::Config(ConfigCommand::Check) => {

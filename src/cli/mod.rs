@@ -1,5 +1,9 @@
 //! The command line.
 
+mod respond;
+
+pub use respond::{DeadCommand, OrderArgs, RespondCommand, Said, TargetArgs};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -63,6 +67,9 @@ pub enum Command {
     /// Look at records that are no events, and send them again once they are.
     #[command(subcommand)]
     DeadLetters(DeadLetterCommand),
+    /// Revoke, pause, stop, approve: what people have to say to enforcement. Every word is an event, with its author.
+    #[command(subcommand)]
+    Respond(RespondCommand),
     /// Check the store against the ledger's signed checkpoints. Exit code 0: intact, 1: could not check, 2: broken.
     Verify(VerifyArgs),
     /// Look after the table: compaction, vacuum, retention, legal holds, checking for damage.
