@@ -98,6 +98,7 @@ async fn dispatch(command: Command, mut config: Config) -> anyhow::Result<ExitCo
         Command::Export(args) => commands::ask::export(&config, &args).await?,
         Command::Replay(args) => return commands::replay::run(&config, &args).await,
         Command::DeadLetters(command) => return commands::dead_letters::run(&config, &command).await,
+        Command::Respond(command) => commands::respond::run(&config, &command).await?,
         Command::Verify(args) => return commands::verify::run(&config, &args).await,
         Command::Store(command) => return commands::store::run(&config, &command).await,
         Command::Token(command) => commands::token::run(&config, &command)?,

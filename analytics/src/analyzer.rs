@@ -120,6 +120,7 @@ impl Analyzer {
         self.tell(event, verdict.into_iter().collect(), None, Some(call))
     }
 
+    #[allow(clippy::too_many_lines, reason = "one line for each kind")]
     fn by_kind(&mut self, prepared: &Prepared<'_>) -> Vec<Finding> {
         let event = prepared.event();
         let item = &event.item;
@@ -171,6 +172,16 @@ impl Analyzer {
             | Body::ResponseAttempted(_)
             | Body::ResponseAcknowledged(_)
             | Body::ResponseDeadLettered(_)
+            | Body::ResponseOrdered(_)
+            | Body::ResponsePending(_)
+            | Body::ResponseApproved(_)
+            | Body::ResponseDenied(_)
+            | Body::ResponseExpired(_)
+            | Body::ResponsesStopped(_)
+            | Body::ResponsesResumed(_)
+            | Body::DeliveryRedriven(_)
+            | Body::PolicyChanged(_)
+            | Body::ReceiverDisabled(_)
             | Body::RevocationRequested(_)
             | Body::RevocationDelivered(_)
             | Body::RevocationConfirmed(_)

@@ -104,6 +104,7 @@ pub(crate) fn finding(verdict: Verdict, around: &Circumstances<'_>) -> Finding {
         events: around.earlier.iter().cloned().chain([this]).collect(),
         baseline: None,
         risk: None,
+        revocation: None,
         controls: verdict.rule.controls.iter().map(|control| (*control).to_owned()).collect(),
         time: event.time,
     }

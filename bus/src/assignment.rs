@@ -2,7 +2,7 @@
 
 use crate::consumer::{FailureKind, ShardFailure, StartAt};
 use crate::logging;
-use ambit_schemas::{Shard, Topic};
+use ambit_schemas::{Shard, Timestamp, Topic};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
@@ -62,9 +62,7 @@ impl ConsumerContext for Context {
         let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let shards = shards_of(list);
         let result = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            self.set_positions(consumer, list);
-            // Before the first record can come: whoever polls learns of the assignment first.
-            self.changes().assigned.extend(&shards);
+            self.begin(consumer, list);
             if cooperative { consumer.incremental_assign(list) } else { consumer.assign(list) }
         } else {
             if consumer.assignment_lost() {
@@ -94,11 +92,19 @@ impl Context {
         std::mem::take(&mut *self.changes())
     }
 
+    /// Shards are ours from here on.
+    pub(crate) fn begin(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
+        self.set_positions(consumer, list);
+        // Before the first record can come: whoever polls learns of the assignment first.
+        self.changes().assigned.extend(shards_of(list));
+    }
+
     /// INVARIANT L-3: the start comes from whoever owns durable data, not from Kafka's committed offsets.
     fn set_positions(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
         for shard in shards_of(list) {
             let offset = match self.owner.take(shard) {
                 StartAt::Earliest => Offset::Beginning,
+                StartAt::Time(time) => offset_at(consumer, shard, time),
                 StartAt::Offset(offset) => {
                     let failure = out_of_range(consumer, shard, offset);
                     let start = failure.as_ref().and_then(|failure| failure.resumes_at).unwrap_or(offset);
@@ -125,6 +131,28 @@ fn out_of_range(consumer: &BaseConsumer<Context>, shard: Shard, offset: u64) -> 
         resumes_at: (wanted < low).then(|| low.cast_unsigned()),
         detail: format!("offset {offset} is wanted, kafka has {low} to {high}"),
     })
+}
+
+/// Where a shard stood at a time; its beginning when Kafka does not say, so that nothing is passed over.
+pub(crate) fn offset_at(consumer: &BaseConsumer<Context>, shard: Shard, time: Timestamp) -> Offset {
+    let mut asked = TopicPartitionList::new();
+    let partition = shard.partition.cast_signed();
+    let since = Offset::Offset(time.micros().div_euclid(1_000).max(0));
+    if asked.add_partition_offset(shard.topic.name(), partition, since).is_err() {
+        return Offset::Beginning;
+    }
+    let found = consumer.offsets_for_times(asked, ASK_TIMEOUT);
+    let found = found
+        .ok()
+        .and_then(|list| list.find_partition(shard.topic.name(), partition).map(|element| element.offset()));
+    match found {
+        Some(Offset::Offset(offset)) => Offset::Offset(offset),
+        // Said as a number, so that what comes before the first fetch is not passed over.
+        Some(Offset::End) => consumer
+            .fetch_watermarks(shard.topic.name(), partition, ASK_TIMEOUT)
+            .map_or(Offset::Beginning, |(_, high)| Offset::Offset(high)),
+        _ => Offset::Beginning,
+    }
 }
 
 pub(crate) fn shards_of(list: &TopicPartitionList) -> Vec<Shard> {

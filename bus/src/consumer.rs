@@ -3,7 +3,7 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's error codes are an open list")]
 
-use crate::assignment::{ASK_TIMEOUT, Context, ShardOwner, shard};
+use crate::assignment::{ASK_TIMEOUT, Context, ShardOwner, offset_at, shard};
 use crate::error::Error;
 use crate::logging::{Quiet, is_connection};
 use crate::options::KafkaOptions;
@@ -42,6 +42,8 @@ pub enum StartAt {
     /// From this offset. If Kafka no longer has it, the shard is read from the first that it has, and the batch says so
     /// before the first record ([`FailureKind::OutOfRange`]).
     Offset(u64),
+    /// From the first record that Kafka had at this time or later: from the end, when it has none.
+    Time(ambit_schemas::Timestamp),
 }
 
 /// Why a shard cannot be read.
@@ -109,6 +111,36 @@ impl ShardConsumer {
         let inner: BaseConsumer<Context> = config.create_with_context(context).map_err(Error::Client)?;
         let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
         inner.subscribe(&names).map_err(Error::Consume)?;
+        Ok(Self { inner })
+    }
+
+    /// Reads every shard of a topic, outside any group: whoever does so sees all that others wrote. Partitions that are
+    /// added later are not seen.
+    pub fn follow(
+        options: &KafkaOptions,
+        client_id: &str,
+        topic: Topic,
+        profile: Profile,
+        owner: Box<dyn ShardOwner>,
+    ) -> Result<Self, Error> {
+        let mut config = options.member(client_id, client_id)?;
+        config.set("fetch.error.backoff.ms", "100").set("enable.partition.eof", "false");
+        tune(&mut config, profile);
+        let inner: BaseConsumer<Context> =
+            config.create_with_context(Context::new(owner)).map_err(Error::Client)?;
+        let metadata = inner.fetch_metadata(Some(topic.name()), ASK_TIMEOUT).map_err(Error::Consume)?;
+        let mut list = TopicPartitionList::new();
+        for found in metadata.topics() {
+            for partition in found.partitions() {
+                list.add_partition(topic.name(), partition.id());
+            }
+        }
+        if list.count() == 0 {
+            let unknown = RDKafkaErrorCode::UnknownTopicOrPartition;
+            return Err(Error::Consume(KafkaError::MetadataFetch(unknown)));
+        }
+        inner.context().begin(&inner, &mut list);
+        inner.assign(&list).map_err(Error::Consume)?;
         Ok(Self { inner })
     }
 
@@ -194,6 +226,7 @@ impl ShardConsumer {
         let offset = match start {
             StartAt::Earliest => Offset::Beginning,
             StartAt::Offset(offset) => Offset::Offset(offset.cast_signed()),
+            StartAt::Time(time) => offset_at(&self.inner, shard, time),
         };
         let deadline = Instant::now() + ASK_TIMEOUT;
         loop {
@@ -204,6 +237,14 @@ impl ShardConsumer {
                 Err(KafkaError::Seek(_)) if Instant::now() < deadline => std::thread::sleep(SEEK_PAUSE),
                 other => return other.map_err(Error::Consume),
             }
+        }
+    }
+
+    /// The offset of the first record that Kafka had at a time or later; where the next will stand, when it has none.
+    pub fn offset_at(&self, shard: Shard, time: ambit_schemas::Timestamp) -> Result<u64, Error> {
+        match offset_at(&self.inner, shard, time) {
+            Offset::Offset(offset) => Ok(offset.cast_unsigned()),
+            _ => Ok(self.watermarks(shard)?.0),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::guard::{Guard, GuardedResolver, Refused};
 use crate::options::ReceiverOptions;
-use crate::schedule::Outcome;
+use crate::schedule::{self, Outcome};
 use ambit_bus::SecretRef;
 use ambit_schemas::id::ReceiverId;
 use futures::StreamExt;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use std::error::Error as StdError;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -135,9 +135,10 @@ pub(crate) fn secret(reference: &SecretRef) -> Result<Zeroizing<String>, Outcome
     reference.read().map_err(|_| Outcome::Failed("secret"))
 }
 
+/// How long `Retry-After` asks to wait.
 fn retry_after(response: &Response) -> Option<Duration> {
     let text = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
+    schedule::retry_after(text, SystemTime::now())
 }
 
 /// Reads the answer, so that the connection can be used again.

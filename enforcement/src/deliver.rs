@@ -1,5 +1,6 @@
 //! The deliverer: woken by a signal and by time, it reads what is due and tries it. It takes no other input.
 
+use crate::breaker::Breaker;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::outbox::{Due, Outbox, Tried};
@@ -7,8 +8,8 @@ use crate::receiver::Receiver;
 use crate::records::attempt_id;
 use crate::schedule::{Next, jitter, next};
 use ambit_schemas::Timestamp;
-use ambit_schemas::id::DeliveryId;
-use ambit_schemas::response::Attempt;
+use ambit_schemas::id::{DeliveryId, ReceiverId};
+use ambit_schemas::response::{Action, Attempt};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,8 +20,14 @@ use tokio_util::sync::CancellationToken;
 /// How long the deliverer sleeps at most: what a lost signal would cost.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
+/// Most deliveries that are given up at once for a receiver that wants nothing more.
+const BURY_MAX: i64 = 256;
+
 /// The outbox, shared between the threads of the service.
 pub(crate) type SharedOutbox = Arc<Mutex<Outbox>>;
+
+/// The partitions of deliveries that are on their way.
+pub(crate) type InFlight = Arc<Mutex<Vec<i64>>>;
 
 /// The machine's clock, or a test's.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -44,12 +51,27 @@ pub(crate) struct Deliverer {
     /// Told when there are new events to tell.
     pub(crate) tell: Arc<Notify>,
     pub(crate) clock: Clock,
+    /// How each receiver is configured, as a digest.
+    pub(crate) configurations: HashMap<ReceiverId, String>,
+    /// The partitions of which something is on its way, for whoever has to give one up.
+    pub(crate) in_flight: InFlight,
+    pub(crate) breakers: Vec<Breaker>,
 }
 
+/// A delivery on its way: to which receiver, and whether it may wait behind revocations.
+#[derive(Debug, Clone, Copy)]
+struct OnItsWay {
+    receiver: usize,
+    is_notice: bool,
+    partition: i64,
+}
+
+type Under = HashMap<DeliveryId, OnItsWay>;
+
 impl Deliverer {
-    pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), Error> {
         let mut tries: JoinSet<Tried> = JoinSet::new();
-        let mut on_their_way: HashMap<DeliveryId, usize> = HashMap::new();
+        let mut on_their_way = Under::new();
         while !shutdown.is_cancelled() {
             self.start_due(&mut tries, &mut on_their_way).await?;
             let now = (self.clock)();
@@ -72,41 +94,75 @@ impl Deliverer {
         Ok(())
     }
 
-    /// Starts what is due, per receiver up to its concurrency: a dead receiver keeps nobody else waiting.
-    async fn start_due(
-        &self,
-        tries: &mut JoinSet<Tried>,
-        on_their_way: &mut HashMap<DeliveryId, usize>,
-    ) -> Result<(), Error> {
+    /// Starts what is due, per receiver up to its concurrency: a dead receiver keeps nobody else waiting, and
+    /// notifications leave room for revocations.
+    async fn start_due(&self, tries: &mut JoinSet<Tried>, on_their_way: &mut Under) -> Result<(), Error> {
         let now = (self.clock)();
         for (index, receiver) in self.receivers.iter().enumerate() {
-            let busy: Vec<DeliveryId> =
-                on_their_way.iter().filter(|(_, at)| **at == index).map(|(id, _)| id.clone()).collect();
-            let free = receiver.concurrency.saturating_sub(busy.len());
+            if self.is_disabled(receiver, now).await? {
+                continue;
+            }
+            let of_it = on_their_way.iter().filter(|(_, way)| way.receiver == index);
+            let busy: Vec<DeliveryId> = of_it.clone().map(|(id, _)| id.clone()).collect();
+            let notices = of_it.filter(|(_, way)| way.is_notice).count();
+            let breaker = self.breakers.get(index).copied().unwrap_or_default();
+            let free = breaker.allowed(Instant::now(), busy.len(), receiver.concurrency);
             if free == 0 {
                 continue;
             }
             let id = receiver.id.clone();
             let due = with(&self.outbox, move |outbox| outbox.due(&id, now, free, &busy)).await?;
+            let mut room = (receiver.concurrency - receiver.concurrency / 4).max(1).saturating_sub(notices);
             for due in due {
-                on_their_way.insert(due.delivery_id.clone(), index);
+                let is_notice = due.action <= Action::StepUp;
+                if is_notice && room == 0 {
+                    continue;
+                }
+                room -= usize::from(is_notice);
+                let way = OnItsWay { receiver: index, is_notice, partition: due.partition };
+                on_their_way.insert(due.delivery_id.clone(), way);
                 tries.spawn(attempt(receiver.clone(), due, Arc::clone(&self.clock)));
             }
         }
+        self.tell_in_flight(on_their_way);
         Ok(())
+    }
+
+    /// What waits for a receiver that wants nothing more is given up, and told.
+    async fn is_disabled(&self, receiver: &Receiver, now: Timestamp) -> Result<bool, Error> {
+        let Some(configuration) = self.configurations.get(&receiver.id).cloned() else { return Ok(false) };
+        let id = receiver.id.clone();
+        let buried = with(&self.outbox, move |outbox| {
+            if !outbox.is_disabled(&id, &configuration)? {
+                return Ok(None);
+            }
+            outbox.bury(&id, now, BURY_MAX).map(Some)
+        });
+        let buried = buried.await?;
+        if buried.is_some_and(|count| count > 0) {
+            (0..buried.unwrap_or_default()).for_each(|_| self.handle.dead_lettered());
+            self.tell.notify_one();
+        }
+        Ok(buried.is_some())
+    }
+
+    fn tell_in_flight(&self, on_their_way: &Under) {
+        let partitions = on_their_way.values().map(|way| way.partition).collect();
+        *self.in_flight.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
     }
 
     /// Records what has finished, all of it in one transaction.
     async fn record(
-        &self,
+        &mut self,
         first: Option<Tried>,
         tries: &mut JoinSet<Tried>,
-        on_their_way: &mut HashMap<DeliveryId, usize>,
+        on_their_way: &mut Under,
     ) -> Result<(), Error> {
         let mut finished: Vec<Tried> = first.into_iter().collect();
         while let Some(more) = tries.try_join_next() {
             finished.extend(more.ok());
         }
+        let (mut back, mut gone) = (Vec::new(), Vec::new());
         for tried in &finished {
             self.handle.attempted(Duration::from_micros(tried.attempt.duration_us));
             match tried.next {
@@ -114,16 +170,50 @@ impl Deliverer {
                 Next::DeadLetter(_) => self.handle.dead_lettered(),
                 Next::Retry(_) => {}
             }
+            if tried.next == Next::DeadLetter("gone") {
+                gone.push(tried.due.clone());
+            }
+            if self.heard(tried) {
+                back.push(tried.due.receiver.clone());
+            }
             let (delivery, status) = (&tried.due.delivery_id, tried.attempt.http_status);
             tracing::info!(%delivery, receiver = %tried.due.receiver, status, next = ?tried.next, "webhook tried");
         }
         let done: Vec<DeliveryId> = finished.iter().map(|tried| tried.due.delivery_id.clone()).collect();
-        with(&self.outbox, move |outbox| outbox.record(&finished)).await?;
+        let (now, configurations) = ((self.clock)(), self.configurations.clone());
+        let work = move |outbox: &mut Outbox| {
+            outbox.record(&finished)?;
+            for receiver in &back {
+                outbox.hurry(receiver, now)?;
+            }
+            for due in &gone {
+                tracing::warn!(receiver = %due.receiver, "the receiver answered 410: it gets nothing until it is configured otherwise");
+                let configuration = configurations.get(&due.receiver).map_or("", String::as_str);
+                outbox.disable(due, configuration, now)?;
+            }
+            Ok(())
+        };
+        with(&self.outbox, work).await?;
         for delivery in done {
             on_their_way.remove(&delivery);
         }
+        self.tell_in_flight(on_their_way);
         self.tell.notify_one();
         Ok(())
+    }
+
+    /// Lets the receiver's breaker know: whether it was down and answers again.
+    fn heard(&mut self, tried: &Tried) -> bool {
+        let at = self.receivers.iter().position(|receiver| receiver.id == tried.due.receiver);
+        let Some(breaker) = at.and_then(|at| self.breakers.get_mut(at)) else { return false };
+        match tried.next {
+            Next::Retry(_) | Next::DeadLetter("exhausted" | "refused_address") => {
+                breaker.failed(Instant::now());
+                false
+            }
+            // Whoever refuses has answered.
+            Next::Acknowledged | Next::DeadLetter(_) => breaker.answered(),
+        }
     }
 }
 

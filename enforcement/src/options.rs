@@ -1,5 +1,6 @@
 //! How enforcement is configured. Secrets stand in files or in the environment, never in the configuration.
 
+use crate::alive::WatchOptions;
 use crate::error::Error;
 use crate::guard::Guard;
 use crate::network::Network;
@@ -18,6 +19,8 @@ use std::path::PathBuf;
 pub struct Options {
     /// The response policy (TOML); without it the built-in one holds.
     pub policy_file: Option<PathBuf>,
+    /// How long revocations are watched.
+    pub watch: WatchOptions,
     /// Who is told, and who carries out.
     pub receivers: Vec<ReceiverOptions>,
     /// Hosts that receivers may have, as globs such as `*.acme.example`; empty for all that are public.

@@ -1,10 +1,11 @@
 //! The response policy: which finding asks for what.
 
+use crate::alive::RULE_ALIVE;
+use crate::criteria::{Criticality, Rule, RuleDocument};
 use crate::error::Error;
-use ambit_schemas::finding::{Finding, Maturity, Severity};
-use ambit_schemas::id::ReceiverId;
+use ambit_schemas::finding::{Finding, Maturity};
+use ambit_schemas::id::{PrincipalId, ReceiverId};
 use ambit_schemas::response::{Action, HeldBack, PolicyRef};
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -23,6 +24,8 @@ name = "tell"
 min_severity = "low"
 action = "notify"
 "#;
+/// The name under which an escalation stands in events: no rule of the policy says it.
+const ESCALATION: &str = "escalation";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,37 +33,61 @@ struct Document {
     #[serde(default)]
     budget: Budget,
     #[serde(default)]
+    approval: Approval,
+    #[serde(default)]
+    escalation: Escalation,
+    #[serde(default)]
+    criticality: Vec<Criticality>,
+    #[serde(default)]
     rule: Vec<RuleDocument>,
 }
 
-/// How many revocations may happen by themselves.
+/// How much may be revoked without people.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 struct Budget {
+    /// Revocations by policy within an hour of the machine's clock.
     revocations_per_hour: u32,
+    /// Credentials that one action may end.
+    max_credentials: u32,
+    /// Tasks that one action may end.
+    max_tasks: u32,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { revocations_per_hour: 200 }
+        Self { revocations_per_hour: 200, max_credentials: 100, max_tasks: 50 }
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RuleDocument {
-    name: String,
-    #[serde(default)]
-    min_severity: Option<Severity>,
-    #[serde(default)]
-    rules: Vec<String>,
-    #[serde(default)]
-    agents: Vec<String>,
-    #[serde(default)]
-    tenants: Vec<String>,
-    action: Action,
-    #[serde(default)]
-    receivers: Vec<ReceiverId>,
+/// What becomes of a revocation beyond the budget.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Approval {
+    /// Different people who must approve it; 0: nobody is asked, it is only told.
+    approvals: u32,
+    /// How long they have, in seconds.
+    expires_after_seconds: u32,
+}
+
+impl Default for Approval {
+    fn default() -> Self {
+        Self { approvals: 2, expires_after_seconds: 3_600 }
+    }
+}
+
+/// What follows when a revocation has no effect.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Escalation {
+    /// How many stronger revocations may follow one another; 0: none, it is only told.
+    rounds: u32,
+}
+
+impl Default for Escalation {
+    fn default() -> Self {
+        Self { rounds: 3 }
+    }
 }
 
 /// A checked policy.
@@ -68,22 +95,13 @@ struct RuleDocument {
 pub struct Policy {
     digest: String,
     budget: Budget,
+    approval: Approval,
+    escalation: Escalation,
+    criticality: Vec<Criticality>,
     rules: Vec<Rule>,
+    receivers: Vec<ReceiverId>,
     /// Receivers that can only carry out revocations: they are not told of anything else.
     only_revoke: Vec<ReceiverId>,
-}
-
-#[derive(Debug)]
-struct Rule {
-    name: String,
-    min_severity: Severity,
-    rules: Option<GlobSet>,
-    /// As they stand in the policy.
-    patterns: Vec<String>,
-    agents: Option<GlobSet>,
-    tenants: Option<GlobSet>,
-    action: Action,
-    receivers: Vec<ReceiverId>,
 }
 
 /// What a finding asks for.
@@ -97,15 +115,44 @@ pub struct Decision {
     pub receivers: Vec<ReceiverId>,
     /// Which rule of which policy said so.
     pub policy: PolicyRef,
+    /// What people are asked, when they are.
+    pub question: Option<Question>,
+    /// How long a pause lasts, in seconds; without it until somebody lifts it.
+    pub pause_seconds: Option<u32>,
+    /// Who ordered or approved it.
+    pub authors: Vec<PrincipalId>,
+}
+
+/// Whether people approve what was held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    /// How many different people must.
+    pub approvals: u32,
+    /// How long they have, in seconds.
+    pub expires_after_seconds: u32,
 }
 
 /// What has happened before, as far as it counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Before {
-    /// Revocations in the hour before the finding.
+    /// Revocations by policy in the hour before the decision, by the machine's clock: what agents say of time does not
+    /// count.
     pub revocations_in_hour: u32,
     /// Whether the task was ended already.
     pub task_revoked: bool,
+    /// Whether automatic revocation is switched off.
+    pub stopped: bool,
+    /// Seconds since something was last asked for against the same agent in the same task.
+    pub seconds_since_last: Option<u64>,
+}
+
+/// What an action would hit, as far as known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Blast {
+    /// Credentials that it would end.
+    pub credentials: u32,
+    /// Tasks that it would end.
+    pub tasks: u32,
 }
 
 impl Policy {
@@ -115,12 +162,22 @@ impl Policy {
         if document.rule.is_empty() {
             return Err(Error::Policy("it has no [[rule]]: every finding would be ignored".into()));
         }
-        let rules =
-            document.rule.into_iter().map(|rule| Rule::new(rule, receivers)).collect::<Result<_, _>>()?;
+        let mut criticality = document.criticality;
+        criticality.iter_mut().try_for_each(Criticality::compile)?;
+        let classes: Vec<&str> = criticality.iter().map(|class| class.class.as_str()).collect();
+        let rules = document
+            .rule
+            .into_iter()
+            .map(|rule| Rule::new(rule, receivers, &classes))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
-            digest: hex::encode(Sha256::digest(text)),
+            digest: Self::digest_of(text),
             budget: document.budget,
+            approval: document.approval,
+            escalation: document.escalation,
+            criticality,
             rules,
+            receivers: receivers.to_vec(),
             only_revoke: Vec::new(),
         })
     }
@@ -133,19 +190,12 @@ impl Policy {
 
     /// Checks that every pattern of rule ids matches one of these ids: one that matches none disarms its rule silently.
     pub fn check_rules(&self, known: &[&str]) -> Result<(), Error> {
-        for rule in &self.rules {
-            for pattern in &rule.patterns {
-                let set = globs(&rule.name, "rules", std::slice::from_ref(pattern))?;
-                if !set.is_some_and(|set| known.iter().any(|id| set.is_match(id))) {
-                    return Err(Error::Policy(format!(
-                        "rule `{}`, `rules`: `{pattern}` matches no rule there is (known: {})",
-                        rule.name,
-                        known.join(", ")
-                    )));
-                }
-            }
-        }
-        Ok(())
+        self.rules.iter().try_for_each(|rule| rule.check(known))
+    }
+
+    /// SHA-256 of a policy's bytes, hexadecimal.
+    pub(crate) fn digest_of(text: &str) -> String {
+        hex::encode(Sha256::digest(text))
     }
 
     /// SHA-256 of the policy's bytes, hexadecimal.
@@ -153,72 +203,92 @@ impl Policy {
         &self.digest
     }
 
-    /// What a finding asks for; `None` when no rule speaks of it. A function of its arguments alone.
-    pub fn decide(&self, finding: &Finding, before: Before) -> Option<Decision> {
-        let rule = self.rules.iter().find(|rule| rule.matches(finding))?;
-        // INVARIANT E-3
-        let reason = if !rule.action.revokes() {
-            None
-        } else if finding.rule.maturity != Maturity::Stable {
+    /// All receivers that take this action.
+    pub(crate) fn receivers_for(&self, action: Action) -> Vec<ReceiverId> {
+        let mut receivers = self.receivers.clone();
+        receivers.retain(|receiver| action.revokes() || !self.only_revoke.contains(receiver));
+        receivers
+    }
+
+    /// What a finding asks for; `None` when no rule speaks of it. A function of its arguments alone. `blast` says what an
+    /// action would hit.
+    pub fn decide(
+        &self,
+        finding: &Finding,
+        before: Before,
+        blast: impl Fn(Action) -> Blast,
+    ) -> Option<Decision> {
+        let class = finding.agent.as_ref().and_then(|agent| {
+            self.criticality.iter().find(|class| class.holds(agent.uid.as_str())).map(|class| &*class.class)
+        });
+        let rule = self.rules.iter().find(|rule| rule.matches(finding, class));
+        if let Some(failed) = finding.revocation.as_deref().filter(|_| finding.rule.id.as_str() == RULE_ALIVE)
+            && !rule.is_some_and(|rule| rule.names(RULE_ALIVE))
+        {
+            let reason = (failed.round > self.escalation.rounds)
+                .then_some("rounds")
+                .or_else(|| self.reason(failed.action.stronger(), finding, before, &blast, true));
+            let rule = PolicyRef { digest: self.digest.clone(), rule: ESCALATION.to_owned() };
+            return Some(self.decision(failed.action.stronger(), reason, rule, self.receivers.clone(), None));
+        }
+        let rule = rule?;
+        let cooling = rule
+            .cool_down_seconds
+            .zip(before.seconds_since_last)
+            .is_some_and(|(rest, since)| since < u64::from(rest));
+        let reason = (cooling && rule.action > Action::Notify)
+            .then_some("cool_down")
+            .or_else(|| self.reason(rule.action, finding, before, &blast, false));
+        let named = PolicyRef { digest: self.digest.clone(), rule: rule.name.clone() };
+        Some(self.decision(rule.action, reason, named, rule.receivers.clone(), rule.pause_seconds))
+    }
+
+    /// Why a revocation is held back, if it is (INVARIANT E-3). An escalation is of what is revoked already.
+    fn reason(
+        &self,
+        action: Action,
+        finding: &Finding,
+        before: Before,
+        blast: &impl Fn(Action) -> Blast,
+        escalates: bool,
+    ) -> Option<&'static str> {
+        if before.stopped && action > Action::Notify {
+            return Some("stop");
+        }
+        if !action.revokes() {
+            return None;
+        }
+        if finding.rule.maturity != Maturity::Stable {
             Some("maturity")
-        } else if before.task_revoked {
+        } else if before.task_revoked && !escalates {
             Some("already")
         } else if before.revocations_in_hour >= self.budget.revocations_per_hour {
             Some("budget")
         } else {
-            None
-        };
-        let held_back = reason.map(|reason| HeldBack { action: rule.action, reason: reason.to_owned() });
-        let action = if held_back.is_some() { Action::Notify } else { rule.action };
-        let policy = PolicyRef { digest: self.digest.clone(), rule: rule.name.clone() };
-        let mut receivers = rule.receivers.clone();
-        receivers.retain(|receiver| action.revokes() || !self.only_revoke.contains(receiver));
-        Some(Decision { action, held_back, receivers, policy })
-    }
-}
-
-impl Rule {
-    fn new(document: RuleDocument, configured: &[ReceiverId]) -> Result<Self, Error> {
-        let name = document.name;
-        if let Some(unknown) = document.receivers.iter().find(|receiver| !configured.contains(receiver)) {
-            let known: Vec<&str> = configured.iter().map(ReceiverId::as_str).collect();
-            return Err(Error::Policy(format!(
-                "rule `{name}` names receiver `{unknown}`, which is not configured (known: {})",
-                known.join(", ")
-            )));
+            let hit = blast(action);
+            let too_much = hit.credentials > self.budget.max_credentials || hit.tasks > self.budget.max_tasks;
+            too_much.then_some("blast_radius")
         }
-        let receivers = if document.receivers.is_empty() { configured.to_vec() } else { document.receivers };
-        Ok(Self {
-            min_severity: document.min_severity.unwrap_or(Severity::Info),
-            rules: globs(&name, "rules", &document.rules)?,
-            patterns: document.rules,
-            agents: globs(&name, "agents", &document.agents)?,
-            tenants: globs(&name, "tenants", &document.tenants)?,
-            action: document.action,
-            receivers,
-            name,
-        })
     }
 
-    fn matches(&self, finding: &Finding) -> bool {
-        let agent = finding.agent.as_ref().map_or("", |agent| agent.uid.as_str());
-        let among =
-            |globs: &Option<GlobSet>, text: &str| globs.as_ref().is_none_or(|globs| globs.is_match(text));
-        finding.severity >= self.min_severity
-            && among(&self.rules, finding.rule.id.as_str())
-            && among(&self.agents, agent)
-            && among(&self.tenants, finding.tenant.as_str())
+    fn decision(
+        &self,
+        wanted: Action,
+        reason: Option<&str>,
+        policy: PolicyRef,
+        receivers: Vec<ReceiverId>,
+        pause_seconds: Option<u32>,
+    ) -> Decision {
+        let asks = matches!(reason, Some("budget" | "blast_radius")) && self.approval.approvals > 0;
+        let question = asks.then_some(Question {
+            approvals: self.approval.approvals,
+            expires_after_seconds: self.approval.expires_after_seconds,
+        });
+        let held_back = reason.map(|reason| HeldBack { action: wanted, reason: reason.to_owned() });
+        let action = if held_back.is_some() { Action::Notify } else { wanted };
+        let pause_seconds = pause_seconds.filter(|_| action == Action::Pause);
+        let mut receivers = receivers;
+        receivers.retain(|receiver| action.revokes() || !self.only_revoke.contains(receiver));
+        Decision { action, held_back, receivers, policy, question, pause_seconds, authors: Vec::new() }
     }
-}
-
-fn globs(rule: &str, field: &str, patterns: &[String]) -> Result<Option<GlobSet>, Error> {
-    if patterns.is_empty() {
-        return Ok(None);
-    }
-    let wrong = |error: globset::Error| Error::Policy(format!("rule `{rule}`, `{field}`: {error}"));
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        set.add(Glob::new(pattern).map_err(wrong)?);
-    }
-    set.build().map(Some).map_err(wrong)
 }

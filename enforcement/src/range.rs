@@ -6,7 +6,7 @@
 
 use crate::error::Error;
 use crate::records::SOURCE;
-use crate::service::Taker;
+use crate::taker::Taker;
 use ambit_bus::{Batch, FailureKind, ShardConsumer, StartAt};
 use ambit_schemas::event::{Body, Notice};
 use ambit_schemas::notice::notice;

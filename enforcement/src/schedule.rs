@@ -1,7 +1,7 @@
 //! When to try again, and when to give up.
 
 use rand::Rng;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Pauses after each failed try: the first tries come within a second, because a revocation is worth most then.
 const PAUSES: [Duration; 9] = [
@@ -100,6 +100,15 @@ pub fn next(outcome: &Outcome, number: u32, jitter: f64) -> Next {
     Next::Retry(retry_after.map_or(spread, |asked| asked.min(RETRY_AFTER_MAX).max(spread)))
 }
 
+/// What `Retry-After` asks for: seconds, or a date (RFC 9110, 10.2.3). One that is past asks for nothing.
+pub(crate) fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    httpdate::parse_http_date(text).ok()?.duration_since(now).ok()
+}
+
 /// A fresh jitter.
 pub(crate) fn jitter() -> f64 {
     rand::rng().random_range(0.0..1.0)
@@ -116,6 +125,17 @@ mod tests {
         assert_eq!(next(&down, 9, 0.0), Next::Retry(Duration::from_hours(24)));
         assert_eq!(next(&down, 10, 0.0), Next::DeadLetter("exhausted"));
         assert!(matches!(next(&down, 2, 1.0), Next::Retry(pause) if pause == Duration::from_millis(1_250)));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = httpdate::parse_http_date("Fri, 27 Nov 2026 16:00:00 GMT").unwrap();
+        let asked = |text: &str| retry_after(text, now);
+        assert_eq!(asked("120"), Some(Duration::from_mins(2)));
+        assert_eq!(asked(" Fri, 27 Nov 2026 16:00:30 GMT "), Some(Duration::from_secs(30)));
+        for none in ["Fri, 27 Nov 2026 15:59:59 GMT", "-1", "1.5", "soon", ""] {
+            assert_eq!(asked(none), None, "{none}");
+        }
     }
 
     #[test]

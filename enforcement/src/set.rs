@@ -68,7 +68,7 @@ pub(crate) fn sets(options: &SetOptions, transmitter: &Transmitter, due: &Due, i
             vec![(format!("{CAEP}session-revoked"), subject(due, true), common(&due.finding))]
         }
         Action::RevokeCredential => credential_events(options, due),
-        Action::Notify | Action::StepUp | Action::Pause => {
+        Action::Restore | Action::Notify | Action::StepUp | Action::Pause => {
             vec![(format!("{CAEP}risk-level-change"), subject(due, true), risk(due))]
         }
     };
@@ -139,6 +139,8 @@ fn credential_events(options: &SetOptions, due: &Due) -> Vec<(String, Value, Sai
 fn risk(due: &Due) -> Said {
     let mut said = common(&due.finding);
     let level = match (due.action, due.finding.severity) {
+        // The risk that asked for a pause is over when a person, or its time, lifts it.
+        (Action::Restore, _) => "LOW",
         (Action::Pause | Action::StepUp, _) | (_, Severity::High | Severity::Critical) => "HIGH",
         (_, Severity::Medium) => "MEDIUM",
         (_, Severity::Info | Severity::Low) => "LOW",

@@ -121,6 +121,34 @@ pub(crate) fn summary(event: &Event) -> String {
         Body::ResponseDeadLettered(dead) => {
             format!("{} never took {}: {}", dead.receiver, dead.action.name(), cut(&dead.reason))
         }
+        Body::ResponseOrdered(order) => {
+            format!("{} ordered {} for {}", order.author, order.action.name(), target(&order.target))
+        }
+        Body::ResponsePending(pending) => format!(
+            "{} of {} waits for {} approvals ({})",
+            pending.action.name(),
+            target(&pending.target),
+            pending.approvals,
+            cut(&pending.reason)
+        ),
+        Body::ResponseApproved(ruling) => {
+            format!("{} approved response {}", ruling.author, ruling.response_id)
+        }
+        Body::ResponseDenied(ruling) => format!("{} denied response {}", ruling.author, ruling.response_id),
+        Body::ResponseExpired(pending) => {
+            format!("nobody approved {} of {} in time", pending.action.name(), target(&pending.target))
+        }
+        Body::ResponsesStopped(switch) => {
+            format!("{} stopped automatic revocation: {}", switch.author, cut(&switch.reason))
+        }
+        Body::ResponsesResumed(switch) => {
+            format!("{} resumed automatic revocation: {}", switch.author, cut(&switch.reason))
+        }
+        Body::DeliveryRedriven(redrive) => {
+            format!("{} has delivery {} tried again", redrive.author, redrive.delivery_id)
+        }
+        Body::PolicyChanged(change) => format!("response policy {} holds", cut(&change.digest)),
+        Body::ReceiverDisabled(disabled) => format!("receiver {} wants nothing more", disabled.receiver),
         Body::RevocationRequested(revocation) => {
             format!("revocation requested for {}", target(&revocation.target))
         }

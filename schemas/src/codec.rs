@@ -286,6 +286,16 @@ body_table! {
     ResponseAttempted: attempt;
     ResponseAcknowledged: acknowledgement;
     ResponseDeadLettered: dead_lettered;
+    ResponseOrdered: order;
+    ResponsePending: pending;
+    ResponseApproved: ruling;
+    ResponseDenied: ruling;
+    ResponseExpired: pending;
+    ResponsesStopped: switch;
+    ResponsesResumed: switch;
+    DeliveryRedriven: redrive;
+    PolicyChanged: policy;
+    ReceiverDisabled: disabled;
     RevocationRequested: revocation;
     RevocationDelivered: revocation;
     RevocationConfirmed: revocation;

@@ -9,6 +9,7 @@ use crate::id::{
     TenantId, ToolCallId,
 };
 use crate::kind::Kind;
+use crate::order::{Order, Pending, PolicyChange, ReceiverDisabled, Redrive, Ruling, Switch};
 use crate::redact::Redaction;
 use crate::response::{Acknowledgement, Attempt, DeadLettered, Decided, Revocation};
 use crate::timestamp::Timestamp;
@@ -193,6 +194,26 @@ bodies! {
     ResponseAcknowledged(Box<Acknowledgement>) => ResponseAcknowledged;
     /// A delivery was given up.
     ResponseDeadLettered(Box<DeadLettered>) => ResponseDeadLettered;
+    /// A person ordered a response.
+    ResponseOrdered(Box<Order>) => ResponseOrdered;
+    /// A response waits for people.
+    ResponsePending(Box<Pending>) => ResponsePending;
+    /// Somebody approved it.
+    ResponseApproved(Box<Ruling>) => ResponseApproved;
+    /// Somebody refused it.
+    ResponseDenied(Box<Ruling>) => ResponseDenied;
+    /// Nobody approved it in time.
+    ResponseExpired(Box<Pending>) => ResponseExpired;
+    /// Automatic revocation was switched off.
+    ResponsesStopped(Switch) => ResponsesStopped;
+    /// It was switched on again.
+    ResponsesResumed(Switch) => ResponsesResumed;
+    /// A dead letter is to be delivered after all.
+    DeliveryRedriven(Box<Redrive>) => DeliveryRedriven;
+    /// Another response policy holds.
+    PolicyChanged(PolicyChange) => PolicyChanged;
+    /// A receiver wants nothing more.
+    ReceiverDisabled(ReceiverDisabled) => ReceiverDisabled;
     /// Something is to be cut off.
     RevocationRequested(Box<Revocation>) => RevocationRequested;
     /// The receiver has taken it.

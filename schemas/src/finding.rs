@@ -1,8 +1,12 @@
 //! Findings: a verdict or detector result worth telling someone, with everything that led to it (INVARIANT A-4).
 
 use crate::event::{AgentRef, TaskRef};
-use crate::id::{CredentialId, EnvelopeId, EventId, EventSource, FindingId, RuleId, TenantId, ToolCallId};
+use crate::id::{
+    CredentialId, EnvelopeId, EventId, EventSource, FindingId, ReceiverId, ResponseId, RuleId, TenantId,
+    ToolCallId,
+};
 use crate::record::Shard;
+use crate::response::Action;
 use crate::timestamp::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -125,6 +129,21 @@ pub struct RiskFactor {
     pub weight: u8,
 }
 
+/// A revocation that was acknowledged and had no effect: what a finding of `V-ALIVE` is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailedRevocation {
+    /// The response that asked for it.
+    pub response_id: ResponseId,
+    /// The finding behind that.
+    pub finding_id: FindingId,
+    /// What was asked for.
+    pub action: Action,
+    /// Who acknowledged it.
+    pub receiver: ReceiverId,
+    /// How many revocations have had no effect so far, this one included.
+    pub round: u32,
+}
+
 /// A verdict or detector result worth telling someone. A pure function of the shard's events up to the last one it
 /// names: it carries no time but theirs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -174,6 +193,9 @@ pub struct Finding {
     /// What all findings so far add up to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk: Option<Risk>,
+    /// The revocation that had no effect, for `V-ALIVE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Box<FailedRevocation>>,
     /// Controls for which it is evidence, such as `ASI02`, `CC7.2`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub controls: Vec<String>,

@@ -103,6 +103,26 @@ kinds! {
     ResponseAcknowledged = "response.acknowledged";
     /// A delivery was given up: a dead letter, to be re-driven by hand.
     ResponseDeadLettered = "response.dead_lettered";
+    /// A person ordered a response.
+    ResponseOrdered = "response.ordered";
+    /// A response waits for people to approve it.
+    ResponsePending = "response.pending";
+    /// Somebody approved a response that waits.
+    ResponseApproved = "response.approved";
+    /// Somebody refused it.
+    ResponseDenied = "response.denied";
+    /// Nobody approved it in time.
+    ResponseExpired = "response.expired";
+    /// Automatic revocation was switched off.
+    ResponsesStopped = "response.stopped";
+    /// It was switched on again.
+    ResponsesResumed = "response.resumed";
+    /// A dead letter is to be delivered after all.
+    DeliveryRedriven = "response.redriven";
+    /// Another response policy holds.
+    PolicyChanged = "response.policy_changed";
+    /// A receiver wants nothing more.
+    ReceiverDisabled = "response.receiver_disabled";
     /// A credential, task or agent is to be cut off.
     RevocationRequested = "revocation.requested";
     /// The receiver has taken the revocation.

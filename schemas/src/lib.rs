@@ -15,6 +15,7 @@ pub mod intake;
 pub mod kind;
 pub mod limits;
 pub mod notice;
+pub mod order;
 pub mod payload;
 pub mod record;
 pub mod redact;

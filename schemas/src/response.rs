@@ -4,9 +4,10 @@
 //! event in `ambit.responses`.
 
 use crate::event::{AgentRef, TaskRef};
-use crate::finding::Severity;
+use crate::finding::{EventRef, Severity};
 use crate::id::{
-    AgentId, AttemptId, CredentialId, DeliveryId, FindingId, ReceiverId, ResponseId, RuleId, TaskId, TenantId,
+    AgentId, AttemptId, CredentialId, DeliveryId, FindingId, PrincipalId, ReceiverId, ResponseId, RuleId,
+    TaskId, TenantId,
 };
 use crate::timestamp::Timestamp;
 use schemars::JsonSchema;
@@ -16,6 +17,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
+    /// Let the agent go on: lifts a pause.
+    Restore,
     /// Tell someone.
     Notify,
     /// Ask a human before the agent goes on.
@@ -34,6 +37,7 @@ impl Action {
     /// The name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Restore => "restore",
             Self::Notify => "notify",
             Self::StepUp => "step_up",
             Self::Pause => "pause",
@@ -46,6 +50,18 @@ impl Action {
     /// Whether it takes something away from the agent.
     pub const fn revokes(self) -> bool {
         matches!(self, Self::RevokeCredential | Self::RevokeTask | Self::RevokeTree)
+    }
+
+    /// What to ask for when a revocation had no effect: the next that takes away more.
+    #[must_use]
+    pub const fn stronger(self) -> Self {
+        match self {
+            Self::Restore | Self::Notify => Self::StepUp,
+            Self::StepUp => Self::Pause,
+            Self::Pause => Self::RevokeCredential,
+            Self::RevokeCredential => Self::RevokeTask,
+            Self::RevokeTask | Self::RevokeTree => Self::RevokeTree,
+        }
     }
 }
 
@@ -88,6 +104,15 @@ pub struct Decided {
     pub receivers: Vec<ReceiverId>,
     /// The policy's rule that matched, with the policy's digest.
     pub policy: PolicyRef,
+    /// When it was decided, by the clock of the machine that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<Timestamp>,
+    /// When it is undone by itself: the end of a pause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Who ordered or approved it; empty when the policy decided alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authors: Vec<PrincipalId>,
 }
 
 /// A stronger action that was not taken.
@@ -95,7 +120,8 @@ pub struct Decided {
 pub struct HeldBack {
     /// What would have been done.
     pub action: Action,
-    /// Why it was not: `maturity`, `already` (the task was revoked before), `budget`, `stop`.
+    /// Why it was not: `maturity`, `already` (the task was revoked before), `budget`, `blast_radius`, `cool_down`,
+    /// `rounds` (it was tried often enough), `stop`.
     pub reason: String,
 }
 
@@ -198,6 +224,30 @@ pub struct Revocation {
     /// What showed the effect, or its absence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
+    /// What was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
+    /// When it was decided, by the machine's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<Timestamp>,
+    /// When the receiver acknowledged it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_at: Option<Timestamp>,
+    /// How many revocations before this one had no effect.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub round: u32,
+    /// For how long credentials that carry their own validity can still be used where nobody asks the issuer, in seconds
+    /// from the acknowledgement on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residual_seconds: Option<u64>,
+    /// The uses that were seen after the acknowledgement.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<EventRef>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The body of a webhook: Standard Webhooks' `type`, `timestamp` and `data`.
@@ -240,4 +290,7 @@ pub struct WebhookData {
     /// The task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskRef>,
+    /// When it is undone by itself: the end of a pause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }

@@ -10,6 +10,7 @@ pub mod v1 {
     };
     use crate::finding::Finding;
     use crate::id::{CredentialId, PrincipalId, TenantId};
+    use crate::order::{Order, Pending, PolicyChange, ReceiverDisabled, Redrive, Ruling, Switch};
     use crate::redact::Redaction;
     use crate::response::{Acknowledgement, Attempt, DeadLettered, Decided, Revocation};
     use crate::trail::{QueryRecord, SavedSearch};
@@ -84,6 +85,27 @@ pub mod v1 {
         /// For `response.dead_lettered`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub dead_lettered: Option<Box<DeadLettered>>,
+        /// For `response.ordered`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub order: Option<Box<Order>>,
+        /// For `response.pending` and `.expired`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub pending: Option<Box<Pending>>,
+        /// For `response.approved` and `.denied`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub ruling: Option<Box<Ruling>>,
+        /// For `response.stopped` and `.resumed`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub switch: Option<Switch>,
+        /// For `response.redriven`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub redrive: Option<Box<Redrive>>,
+        /// For `response.policy_changed`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub policy: Option<PolicyChange>,
+        /// For `response.receiver_disabled`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub disabled: Option<ReceiverDisabled>,
         /// For `revocation.*`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub revocation: Option<Box<Revocation>>,

@@ -11,6 +11,7 @@ use ambit_schemas::event::{
 use ambit_schemas::finding::{
     ClauseRef, EventRef, Finding, Maturity, Risk, RiskFactor, RuleRef, Severity, finding_id,
 };
+use ambit_schemas::order::{Order, Pending, PolicyChange, ReceiverDisabled, Redrive, Ruling, Switch};
 use ambit_schemas::redact::Redaction;
 use ambit_schemas::response::{
     Acknowledgement, Action, Attempt, DeadLettered, Decided, HeldBack, PolicyRef, Revocation, Target,
@@ -206,6 +207,7 @@ fn finding() -> Box<Finding> {
             agent: Some(70),
             factors: vec![RiskFactor { rule: id("E-DEST"), severity: Severity::High, weight: 70 }],
         }),
+        revocation: None,
         controls: vec!["ASI02".into()],
         time: at(3),
     })
@@ -219,6 +221,12 @@ fn revocation() -> Box<Revocation> {
         receiver: Some(id("idp")),
         effective_at: Some(at(4)),
         evidence: Some("no use in 60 s".into()),
+        action: Some(Action::RevokeTask),
+        decided_at: Some(at(3)),
+        acknowledged_at: Some(at(4)),
+        round: 1,
+        residual_seconds: Some(896),
+        uses: finding().events,
     })
 }
 
@@ -332,6 +340,42 @@ fn decided() -> Box<Decided> {
         target: target(),
         receivers: vec![id("idp")],
         policy: PolicyRef { digest: "01".repeat(32), rule: "default".into() },
+        decided_at: Some(at(3)),
+        until: Some(at(603)),
+        authors: vec![id("sam")],
+    })
+}
+
+fn pending() -> Box<Pending> {
+    Box::new(Pending {
+        response_id: id("rsp-1"),
+        finding_id: finding().id,
+        action: Action::RevokeTree,
+        target: target(),
+        reason: "blast_radius".into(),
+        approvals: 2,
+        expires_at: at(3_600),
+        credentials: 41,
+        tasks: 12,
+    })
+}
+
+fn ruling() -> Box<Ruling> {
+    Box::new(Ruling { response_id: id("rsp-1"), author: id("sam"), reason: Some("seen".into()) })
+}
+
+fn switch() -> Switch {
+    Switch { author: id("sam"), reason: "a rule went wrong".into() }
+}
+
+fn order() -> Box<Order> {
+    Box::new(Order {
+        response_id: id("rsp-2"),
+        action: Action::Pause,
+        target: target(),
+        author: id("sam"),
+        reason: "it buys what nobody asked for".into(),
+        until: Some(at(600)),
     })
 }
 
@@ -436,6 +480,26 @@ fn body(kind: Kind) -> Body {
         Kind::ResponseAttempted => Body::ResponseAttempted(attempt()),
         Kind::ResponseAcknowledged => Body::ResponseAcknowledged(taken()),
         Kind::ResponseDeadLettered => Body::ResponseDeadLettered(dead()),
+        Kind::ResponseOrdered => Body::ResponseOrdered(order()),
+        Kind::ResponsePending => Body::ResponsePending(pending()),
+        Kind::ResponseApproved => Body::ResponseApproved(ruling()),
+        Kind::ResponseDenied => Body::ResponseDenied(ruling()),
+        Kind::ResponseExpired => Body::ResponseExpired(pending()),
+        Kind::ResponsesStopped => Body::ResponsesStopped(switch()),
+        Kind::ResponsesResumed => Body::ResponsesResumed(switch()),
+        Kind::DeliveryRedriven => Body::DeliveryRedriven(Box::new(Redrive {
+            delivery_id: id("dlv-1"),
+            author: id("sam"),
+            reason: "the provider is up again".into(),
+        })),
+        Kind::PolicyChanged => {
+            Body::PolicyChanged(PolicyChange { digest: "02".repeat(32), previous: Some("01".repeat(32)) })
+        }
+        Kind::ReceiverDisabled => Body::ReceiverDisabled(ReceiverDisabled {
+            receiver: id("idp"),
+            delivery_id: id("dlv-1"),
+            configuration: "03".repeat(32),
+        }),
         Kind::RevocationRequested => Body::RevocationRequested(revocation()),
         Kind::RevocationDelivered => Body::RevocationDelivered(revocation()),
         Kind::RevocationConfirmed => Body::RevocationConfirmed(revocation()),

@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks all of the store.
-pub(super) async fn session(config: &Config) -> anyhow::Result<Session> {
+pub(crate) async fn session(config: &Config) -> anyhow::Result<Session> {
     let parts = Parts { config };
     parts.must_have_store()?;
     Ok(parts.engine(parts.store().await?)?.session(Scope::all()))

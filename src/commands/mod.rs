@@ -6,6 +6,7 @@ pub mod eval;
 pub mod import;
 pub mod replay;
 pub mod replay_runs;
+pub mod respond;
 pub mod search;
 pub mod simulate;
 pub mod sql;

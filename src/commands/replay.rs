@@ -121,6 +121,10 @@ async fn judge_again(
 
 fn stored(record: &Record) -> Option<(String, Given)> {
     let Body::FindingCreated(finding) = decode(record).ok()?.body else { return None };
+    // Enforcement's own: it rests on acknowledgements, which are not judged here.
+    if finding.revocation.is_some() {
+        return None;
+    }
     let digest = Sha256::digest(record.value.as_deref().unwrap_or_default()).into();
     Some((finding.id.to_string(), Given { digest, ..described(&finding) }))
 }

@@ -28,10 +28,22 @@ const HELP: &[(&str, &str)] = &[
     ("enforcement_acknowledged_total", "Deliveries that a receiver acknowledged."),
     ("enforcement_attempt_seconds_total", "Time that tries to deliver took."),
     ("enforcement_attempts_total", "Tries to deliver a response."),
+    ("enforcement_confirmed_total", "Revocations after which no use was seen."),
     ("enforcement_dead_lettered_total", "Deliveries that were given up."),
+    (
+        "enforcement_effective_seconds",
+        "Time from the decision to the moment after which no use was seen, of the latest revocations.",
+    ),
     ("enforcement_findings_total", "Findings that were decided on."),
+    ("enforcement_ineffective_total", "Revocations that were acknowledged and after which a use was seen."),
     ("enforcement_lost_findings_total", "Findings that Kafka lost before they were decided on."),
     ("enforcement_responses_total", "Responses that the policy asked for."),
+    ("enforcement_stopped", "1 while automatic revocation is switched off."),
+    ("enforcement_watches_kept", "Effective revocations that are watched on."),
+    (
+        "enforcement_watches_open",
+        "Acknowledged revocations of which nobody knows yet whether they had effect.",
+    ),
     ("gateway_accepted_total", "Events that the gateway took and Kafka has."),
     ("gateway_redacted_total", "Values that the gateway redacted."),
     ("gateway_refused_total", "Events that the gateway refused."),
@@ -115,6 +127,7 @@ fn counters(handles: &Handles) -> Vec<(String, u64)> {
     let mut all: Vec<(String, u64)> = Vec::new();
     let named = handles.ingest.counters().into_iter().chain(handles.enforcement.counters());
     all.extend(named.map(|(name, value)| (name.to_owned(), value)));
+    all.extend(handles.enforcement.gauges());
     for (reason, count) in handles.ingest.dead_letters() {
         all.push((format!("ambit_ingest_dead_letters_total{{reason=\"{reason}\"}}"), count));
     }

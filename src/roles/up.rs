@@ -391,6 +391,7 @@ impl Process {
         }
         let service = ambit_enforcement::Service {
             options: self.config.enforcement.clone(),
+            rules: rule_ids(),
             kafka: self.config.kafka.clone(),
             producer: Parts { config: &self.config }.prompt_producer("ambit-enforce")?,
             outbox: self.config.outbox_path(),

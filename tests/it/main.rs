@@ -31,6 +31,7 @@ mod outage;
 mod pipeline;
 mod points;
 mod recorded;
+mod respond;
 mod sources;
 mod sources_otlp;
 mod sources_topics;

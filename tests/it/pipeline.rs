@@ -21,14 +21,14 @@ use tokio_util::sync::CancellationToken;
 const EVENTS: u64 = 900;
 
 /// A receiver of webhooks with its part of the configuration.
-struct Receiver {
-    config: String,
-    taken: Arc<Mutex<Vec<receiver::Taken>>>,
-    shutdown: CancellationToken,
-    task: tokio::task::JoinSet<anyhow::Result<()>>,
+pub struct Receiver {
+    pub config: String,
+    pub taken: Arc<Mutex<Vec<receiver::Taken>>>,
+    pub shutdown: CancellationToken,
+    pub task: tokio::task::JoinSet<anyhow::Result<()>>,
 }
 
-async fn receiver(dir: &Path) -> Receiver {
+pub async fn receiver(dir: &Path) -> Receiver {
     let secret = format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode([5; 32]));
     let path = dir.join("secret");
     std::fs::write(&path, &secret).unwrap();

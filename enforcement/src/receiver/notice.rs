@@ -53,6 +53,7 @@ impl Notice {
 
 const fn asked_for(action: Action) -> &'static str {
     match action {
+        Action::Restore => "that the agent may go on",
         Action::Notify => "nothing, for your information",
         Action::StepUp => "a human's approval before it goes on",
         Action::Pause => "a pause of the agent",

@@ -1,129 +1,15 @@
 //! The whole service on a real broker, with receivers that behave badly.
 
-use crate::support::{Receiver, SECRET, finding, receiver_id, status};
+use crate::running::{Running, bodies, carrying, now, options};
+use crate::support::{Receiver, SECRET, finding, status};
 use ambit_bus::testing::TestBroker;
-use ambit_bus::{Linger, Producer, Profile, ShardConsumer, ShardOwner, StartAt, ensure_topics};
-use ambit_enforcement::receiver::webhook::WebhookOptions;
+use ambit_bus::{Linger, Producer, ensure_topics};
 use ambit_enforcement::sign::{
     ID_HEADER, SIGNATURE_HEADER, Signed, TIMESTAMP_HEADER, VerifyKey, WebhookKey, verify,
 };
-use ambit_enforcement::{Handle, Kind, Options, Polls, ReceiverOptions, SecretRef, Service};
-use ambit_schemas::event::{Body, Event};
-use ambit_schemas::finding::Finding;
-use ambit_schemas::id::{EventId, EventSource};
-use ambit_schemas::{Shard, Timestamp, Topic, decode, encode};
-use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-
-const PATIENCE: Duration = Duration::from_mins(1);
-
-pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
-}
-
-pub fn carrying(finding: &Finding) -> Event {
-    Event {
-        id: EventId::try_from(finding.id.as_str()).unwrap(),
-        source: EventSource::try_from("ambit/analyzer").unwrap(),
-        time: finding.time,
-        tenant: finding.tenant.clone(),
-        agent: finding.agent.clone(),
-        task: finding.task.clone(),
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body: Body::FindingCreated(Box::new(finding.clone())),
-    }
-}
-
-fn options(dir: &Path, receivers: &[(&str, &str)]) -> Options {
-    let secret = dir.join("secret");
-    std::fs::write(&secret, SECRET).unwrap();
-    let receivers = receivers.iter().map(|(id, url)| {
-        let (url, secrets) = (url.parse().unwrap(), vec![SecretRef::File(secret.clone())]);
-        let kind = Kind::Webhook(WebhookOptions { url, secrets });
-        let options = ReceiverOptions::new(receiver_id(id), kind);
-        ReceiverOptions { allow_private: true, concurrency: 2, timeout_ms: 1_000, ..options }
-    });
-    Options { receivers: receivers.collect(), ..Options::default() }
-}
-
-pub struct Running {
-    shutdown: CancellationToken,
-    tasks: JoinSet<Result<(), ambit_enforcement::Error>>,
-    handle: Handle,
-    pub polls: Polls,
-}
-
-impl Running {
-    pub fn start(broker: &TestBroker, dir: &Path, options: Options) -> Self {
-        let (shutdown, handle, polls) = (CancellationToken::new(), Handle::default(), Polls::default());
-        let kafka = broker.options();
-        let service = Service {
-            options,
-            producer: Producer::new(&kafka, "enforce", Linger::None).unwrap(),
-            kafka,
-            outbox: dir.join("outbox.sqlite"),
-            handle: handle.clone(),
-            clock: Arc::new(now),
-            polls: polls.clone(),
-        };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(service.run(shutdown.clone()));
-        Self { shutdown, tasks, handle, polls }
-    }
-
-    pub async fn wait_for(&self, name: &str, count: u64) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.handle.counters().iter().all(|(found, value)| *found != name || *value < count) {
-            assert!(Instant::now() < deadline, "{name} < {count}: {:?}", self.handle.counters());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    pub async fn stop(mut self) {
-        self.shutdown.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            ended.unwrap().unwrap();
-        }
-    }
-}
-
-impl Drop for Running {
-    /// A test that fails ends as well: what blocks a thread is told to stop.
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-    }
-}
-
-struct FromTheStart;
-
-impl ShardOwner for FromTheStart {
-    fn take(&self, _shard: Shard) -> StartAt {
-        StartAt::Earliest
-    }
-    fn release(&self, _shards: &[Shard]) {}
-}
-
-/// What `ambit.responses` says, until it has said enough.
-pub fn responses(broker: &TestBroker, group: &str, enough: impl Fn(&[Body]) -> bool) -> Vec<Body> {
-    let owner = Box::new(FromTheStart);
-    let topics = [Topic::Responses];
-    let mut consumer =
-        ShardConsumer::subscribe(&broker.options(), group, "test", &topics, Profile::Latency, owner).unwrap();
-    let (mut bodies, deadline) = (Vec::new(), Instant::now() + PATIENCE);
-    while !enough(&bodies) && Instant::now() < deadline {
-        let batch = consumer.poll(Duration::from_millis(100), 100).unwrap();
-        bodies.extend(batch.records.iter().map(|record| decode(record).unwrap().body));
-    }
-    bodies
-}
+use ambit_schemas::event::Body;
+use ambit_schemas::{Topic, encode};
+use std::time::Duration;
 
 /// Why deliveries were given up.
 pub fn dead(bodies: &[Body]) -> Vec<&str> {
@@ -169,7 +55,7 @@ async fn a_revocation_is_signed_retried_acknowledged_and_told() {
     assert_eq!(requests[0].headers[ID_HEADER], requests[1].headers[ID_HEADER]);
     assert_eq!(requests[0].body, requests[1].body);
     let bodies = tokio::task::block_in_place(|| {
-        responses(&broker, "one", |bodies| {
+        bodies(&broker, Topic::Responses, "one", |bodies| {
             bodies.iter().any(|body| matches!(body, Body::ResponseAcknowledged(_)))
         })
     });
@@ -223,7 +109,9 @@ async fn a_receiver_that_hangs_keeps_nobody_else_waiting_and_redirects_are_not_f
     running.wait_for("ambit_enforcement_dead_lettered_total", 4).await;
     assert_eq!(quick.requests().len(), 4);
     assert!(honeypot.requests().is_empty(), "a redirect was followed");
-    let bodies = tokio::task::block_in_place(|| responses(&broker, "two", |bodies| dead(bodies).len() >= 4));
+    let bodies = tokio::task::block_in_place(|| {
+        bodies(&broker, Topic::Responses, "two", |bodies| dead(bodies).len() >= 4)
+    });
     assert_eq!(dead(&bodies), ["redirect"; 4]);
     assert!(!hanging.requests().is_empty());
     running.stop().await;

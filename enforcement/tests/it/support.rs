@@ -1,8 +1,10 @@
 //! Findings, and a receiver that answers as it is told.
 
+use ambit_schemas::event::{Body, Event};
 use ambit_schemas::finding::Finding;
+use ambit_schemas::id::{EventId, EventSource};
 use ambit_schemas::id::{FindingId, ReceiverId, TaskId};
-use ambit_schemas::{Shard, Timestamp, Topic};
+use ambit_schemas::{Outgoing, Record, Shard, Timestamp, Topic, encode};
 use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -33,6 +35,42 @@ pub fn at(seconds: i64) -> Timestamp {
     finding(0).time.plus_micros(seconds * 1_000_000)
 }
 
+/// What somebody says, as an event about the first finding's task.
+pub fn said(time: Timestamp, body: Body) -> Event {
+    let finding = finding(1);
+    Event {
+        id: EventId::try_from(format!("said-{}-{}", body.kind(), time.micros())).unwrap(),
+        source: EventSource::try_from("ambit/respond").unwrap(),
+        time,
+        tenant: finding.tenant,
+        agent: finding.agent,
+        task: finding.task,
+        principal: None,
+        credential_used: None,
+        session: None,
+        trace: None,
+        redactions: Vec::new(),
+        body,
+    }
+}
+
+/// An event as it stands in Kafka.
+pub fn record(event: &Event, offset: u64) -> Record {
+    stored(encode(event).unwrap(), offset)
+}
+
+/// What was sent, as it stands in the partition of [`SHARD`].
+pub fn stored(outgoing: Outgoing, offset: u64) -> Record {
+    Record {
+        shard: Shard::new(outgoing.topic, SHARD.partition),
+        offset,
+        timestamp_us: 0,
+        key: Some(outgoing.key),
+        headers: outgoing.headers,
+        value: Some(outgoing.value),
+    }
+}
+
 /// What one request looked like.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -50,7 +88,12 @@ pub struct Receiver {
 impl Receiver {
     /// Each answer is a whole HTTP response; an empty one never comes.
     pub async fn start(answers: &[&str]) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        Self::start_on(0, answers).await
+    }
+
+    /// On a given port.
+    pub async fn start_on(port: u16, answers: &[&str]) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let answers: VecDeque<String> = answers.iter().map(|&answer| answer.to_owned()).collect();

@@ -120,6 +120,16 @@ fn response_facts<'a>(body: &'a Body, facts: &mut Facts<'a>) {
             facts.receiver = Some(dead.receiver.as_str());
             facts.status = Some(dead.reason.as_str().into());
         }
+        Body::ResponseOrdered(order) => {
+            facts.finding = Some(order.response_id.as_str());
+            facts.action = Some(order.action.name());
+        }
+        Body::ResponsePending(pending) | Body::ResponseExpired(pending) => {
+            facts.finding = Some(pending.finding_id.as_str());
+            facts.action = Some(pending.action.name());
+            facts.status = Some(pending.reason.as_str().into());
+        }
+        Body::ReceiverDisabled(disabled) => facts.receiver = Some(disabled.receiver.as_str()),
         Body::RevocationRequested(revocation)
         | Body::RevocationDelivered(revocation)
         | Body::RevocationConfirmed(revocation)

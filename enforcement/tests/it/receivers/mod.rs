@@ -72,6 +72,8 @@ pub fn due(action: Action, agent: &str, credentials: &[&str]) -> Due {
         action,
         attempts: 0,
         body: b"{\"type\":\"ambit.response.revoke_task\"}".to_vec(),
+        decided_at: finding.time,
+        partition: 0,
         finding,
     }
 }

@@ -1,12 +1,13 @@
 //! Tokens that the receiver fetches, on a real broker: what waits, what is acknowledged, who is let in.
 
 use super::{TRANSMITTER, options, secrets};
-use crate::delivery::{Running, carrying, dead, responses};
+use crate::delivery::dead;
+use crate::running::{Running, bodies as read, carrying};
 use crate::support::finding;
 use ambit_bus::testing::TestBroker;
 use ambit_bus::{Linger, Producer, ensure_topics};
 use ambit_enforcement::{Polls, jwks};
-use ambit_schemas::{Body, encode};
+use ambit_schemas::{Body, Topic, encode};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -68,7 +69,7 @@ async fn tokens_wait_until_they_are_acknowledged_and_are_told_of_once() {
         "only acknowledgements were to be taken"
     );
     let bodies = tokio::task::block_in_place(|| {
-        responses(&broker, "polls", |bodies| {
+        read(&broker, Topic::Responses, "polls", |bodies| {
             let taken = bodies.iter().any(|body| matches!(body, Body::ResponseAcknowledged(_)));
             taken && !dead(bodies).is_empty()
         })

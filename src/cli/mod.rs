@@ -1,9 +1,11 @@
 //! The command line.
 
 mod ask;
+mod respond;
 mod token;
 
 pub use ask::{AgentArgs, ChainArgs, ExportArgs, ExportFormat, ExportWhat, FilterArgs, Output, TailArgs};
+pub use respond::{DeadCommand, OrderArgs, RespondCommand, Said, TargetArgs};
 pub use token::{CreateTokenArgs, TokenCommand};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -77,6 +79,9 @@ pub enum Command {
     /// Look at records that are no events, and send them again once they are.
     #[command(subcommand)]
     DeadLetters(DeadLetterCommand),
+    /// Revoke, pause, stop, approve: what people have to say to enforcement. Every word is an event, with its author.
+    #[command(subcommand)]
+    Respond(RespondCommand),
     /// Check the store against the ledger's signed checkpoints. Exit code 0: intact, 1: could not check, 2: broken.
     Verify(VerifyArgs),
     /// Look after the table: compaction, vacuum, retention, legal holds, checking for damage.

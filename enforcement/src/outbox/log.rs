@@ -1,0 +1,172 @@
+//! What `ambit.responses` says: decisions and ends of deliveries of every worker, and what people ordered. Read from its
+//! start it makes the outbox again (INVARIANT Q-2); what was read before changes nothing.
+
+use super::take::{STOPPED, note};
+use super::watches::{close, open};
+use super::{DeliveryState, Failed, Outbox, deliver, json, set_fact, set_position};
+use crate::alive::WatchOptions;
+use crate::error::Error;
+use crate::records;
+use ambit_schemas::finding::EventRef;
+use ambit_schemas::id::DeliveryId;
+use ambit_schemas::order::{Order, Pending, Ruling, Switch};
+use ambit_schemas::{Body, Event, Record, Timestamp, decode};
+use rusqlite::{Transaction, params};
+use std::collections::HashMap;
+
+impl Outbox {
+    /// Takes in records of `ambit.responses`, in their order.
+    pub fn follow(&mut self, records: &[Record], options: &WatchOptions) -> Result<(), Error> {
+        self.write(|transaction, failed| {
+            let mut next = HashMap::new();
+            for record in records {
+                // What is no event is a dead letter of ingest; here it says nothing.
+                if let Ok(event) = decode(record) {
+                    heed(transaction, record, &event, options, failed)?;
+                }
+                next.insert(record.shard, record.offset + 1);
+            }
+            next.into_iter().try_for_each(|(shard, next)| set_position(transaction, shard, next, failed))
+        })
+    }
+
+    /// Notes what earlier deliveries came to.
+    pub fn settle(&mut self, deliveries: &[(DeliveryId, DeliveryState)]) -> Result<(), Error> {
+        self.write(|transaction, failed| {
+            deliveries.iter().try_for_each(|(delivery, state)| settle(transaction, delivery, *state, failed))
+        })
+    }
+}
+
+fn heed(
+    transaction: &Transaction<'_>,
+    record: &Record,
+    event: &Event,
+    options: &WatchOptions,
+    failed: Failed<'_>,
+) -> Result<(), Error> {
+    let partition = i64::from(record.shard.partition);
+    #[allow(clippy::wildcard_enum_match_arm, reason = "tries and requests change nothing here")]
+    match &event.body {
+        Body::ResponseDecided(decided) => {
+            let task =
+                event.task.as_ref().map_or_else(String::new, |task| format!("{}/{}", event.tenant, task.id));
+            let place = (event.time, partition);
+            note(transaction, &decided.response_id, &task, decided, place, failed)
+        }
+        Body::ResponseAcknowledged(taken) => {
+            settle(transaction, &taken.delivery_id, DeliveryState::Acknowledged, failed)
+        }
+        Body::ResponseDeadLettered(dead) => {
+            settle(transaction, &dead.delivery_id, DeliveryState::Dead, failed)
+        }
+        Body::DeliveryRedriven(redrive) => revive(transaction, &redrive.delivery_id, event.time, failed),
+        Body::ResponseOrdered(order) => ordered(transaction, record, event, order, failed),
+        Body::ResponsePending(pending) => asked(transaction, partition, pending, failed),
+        Body::ResponseApproved(ruling) => ruled(transaction, ruling, true, event.time, failed),
+        Body::ResponseDenied(ruling) => ruled(transaction, ruling, false, event.time, failed),
+        Body::ResponseExpired(pending) => {
+            let sql = "UPDATE questions SET state = 'expired' WHERE response_id = ?1 AND state = 'waiting'";
+            transaction.execute(sql, [pending.response_id.as_str()]).map(drop).map_err(failed)
+        }
+        Body::ResponsesStopped(switch) => {
+            let Switch { author, reason } = switch;
+            set_fact(transaction, STOPPED, &format!("since {} by {author}: {reason}", event.time), failed)
+        }
+        Body::ResponsesResumed(_) => set_fact(transaction, STOPPED, "", failed),
+        Body::ReceiverDisabled(disabled) => {
+            deliver::mark_disabled(transaction, disabled.receiver.as_str(), &disabled.configuration, failed)
+        }
+        Body::RevocationDelivered(revocation) => {
+            open(transaction, event, revocation, record.shard.partition, options, failed)
+        }
+        Body::RevocationConfirmed(revocation) => close(transaction, revocation, true, failed),
+        Body::RevocationFailed(revocation) => close(transaction, revocation, false, failed),
+        _ => Ok(()),
+    }
+}
+
+fn settle(
+    transaction: &Transaction<'_>,
+    delivery: &DeliveryId,
+    state: DeliveryState,
+    failed: Failed<'_>,
+) -> Result<(), Error> {
+    let (id, state) = (delivery.as_str(), state.name());
+    let sql = "UPDATE deliveries SET state = ?2 WHERE delivery_id = ?1 AND state = 'pending'";
+    transaction.execute(sql, params![id, state]).map_err(failed)?;
+    // Of deliveries that are not known here yet, or were made elsewhere.
+    let sql =
+        "INSERT INTO settled SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE delivery_id = ?1)
+               ON CONFLICT (delivery_id) DO UPDATE SET state = ?2";
+    transaction.execute(sql, params![id, state]).map(drop).map_err(failed)
+}
+
+fn revive(
+    transaction: &Transaction<'_>,
+    delivery: &DeliveryId,
+    at: Timestamp,
+    failed: Failed<'_>,
+) -> Result<(), Error> {
+    let sql = "UPDATE deliveries SET state = 'pending', attempts = 0, next_at = ?2
+               WHERE delivery_id = ?1 AND state = 'dead'";
+    transaction.execute(sql, params![delivery.as_str(), at.micros()]).map_err(failed)?;
+    let sql = "UPDATE settled SET state = 'pending' WHERE delivery_id = ?1 AND state = 'dead'";
+    transaction.execute(sql, [delivery.as_str()]).map(drop).map_err(failed)
+}
+
+fn ordered(
+    transaction: &Transaction<'_>,
+    record: &Record,
+    event: &Event,
+    order: &Order,
+    failed: Failed<'_>,
+) -> Result<(), Error> {
+    let at = EventRef {
+        source: event.source.clone(),
+        id: event.id.clone(),
+        shard: record.shard,
+        offset: record.offset,
+    };
+    let finding = records::finding_of_order(order, event, at);
+    transaction
+        .execute(
+            "INSERT OR IGNORE INTO orders VALUES (?1, ?2, ?3, ?4, 'new')",
+            params![order.response_id.as_str(), record.shard.partition, json(&finding), json(order)],
+        )
+        .map(drop)
+        .map_err(failed)
+}
+
+fn asked(
+    transaction: &Transaction<'_>,
+    partition: i64,
+    pending: &Pending,
+    failed: Failed<'_>,
+) -> Result<(), Error> {
+    transaction
+        .execute(
+            "INSERT OR IGNORE INTO questions VALUES (?1, ?2, ?3, 'waiting')",
+            params![pending.response_id.as_str(), partition, json(pending)],
+        )
+        .map(drop)
+        .map_err(failed)
+}
+
+/// One voice per person, whatever its case; the first word counts.
+fn ruled(
+    transaction: &Transaction<'_>,
+    ruling: &Ruling,
+    approves: bool,
+    at: Timestamp,
+    failed: Failed<'_>,
+) -> Result<(), Error> {
+    let author = ruling.author.as_str().to_lowercase();
+    transaction
+        .execute(
+            "INSERT OR IGNORE INTO rulings VALUES (?1, ?2, ?3, ?4)",
+            params![ruling.response_id.as_str(), author, approves, at.micros()],
+        )
+        .map(drop)
+        .map_err(failed)
+}

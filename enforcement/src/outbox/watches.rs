@@ -1,0 +1,289 @@
+//! Watches: revocations that were acknowledged, and what was seen of them; and what was seen of credentials and trees.
+
+use super::{Failed, Outbox, json, queue, set_position};
+use crate::alive::{Alive, Watch, WatchOptions, WatchState};
+use crate::error::Error;
+use crate::records;
+use ambit_schemas::finding::Finding;
+use ambit_schemas::response::Revocation;
+use ambit_schemas::{Event, Shard, Timestamp};
+use rusqlite::{Transaction, params};
+
+/// How long what was seen of trees and of credentials without an end is kept, in microseconds: 30 days.
+const KEEP_US: i64 = 30 * 86_400_000_000;
+/// Most watches that are looked at; the oldest first.
+const WATCHES_MAX: i64 = 50_000;
+
+/// What was seen in events that is worth remembering.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Seen {
+    /// A credential: tenant, id, root task, until when it is valid.
+    Credential(String, String, String, Option<Timestamp>),
+    /// A task: tenant, root, task.
+    Task(String, String, String),
+}
+
+/// What became of a watch.
+#[derive(Debug, Clone)]
+pub(crate) enum Told {
+    /// No use was seen; what is said of it.
+    Effective(String),
+    /// A use was seen.
+    Alive(Alive),
+}
+
+impl Outbox {
+    /// The watches that are not over, with their state.
+    pub(crate) fn watches(&self, now: Timestamp) -> Result<Vec<(Watch, WatchState)>, Error> {
+        let failed = self.failed("read");
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT watch, state FROM watches
+                 WHERE state = 'open' OR (state = 'confirmed' AND ends_at > ?1) ORDER BY ends_at LIMIT ?2",
+            )
+            .map_err(&failed)?;
+        let rows = statement
+            .query_map(params![now.micros(), WATCHES_MAX], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            })
+            .map_err(&failed)?;
+        let mut watches = Vec::new();
+        for row in rows {
+            let (watch, state) = row.map_err(&failed)?;
+            let state = if state == "open" { WatchState::Open } else { WatchState::Confirmed };
+            if let Ok(watch) = serde_json::from_str(&watch) {
+                watches.push((watch, state));
+            }
+        }
+        Ok(watches)
+    }
+
+    /// How many watches are in each state.
+    pub fn watch_counts(&self) -> Result<Vec<(String, u64)>, Error> {
+        let failed = self.failed("read");
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT state, count(*) FROM watches GROUP BY state ORDER BY state")
+            .map_err(&failed)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))
+            .map_err(&failed)?;
+        rows.collect::<Result<_, _>>().map_err(&failed)
+    }
+
+    /// Remembers how far events were read, what was seen in them, and how watches stand.
+    pub(crate) fn watched(
+        &mut self,
+        positions: &[(Shard, u64)],
+        seen: &[Seen],
+        watches: &[Watch],
+        options: &WatchOptions,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.write(|transaction, failed| {
+            for (shard, next) in positions {
+                set_position(transaction, *shard, *next, failed)?;
+            }
+            for one in seen {
+                remember(transaction, one, now, failed)?;
+            }
+            watches.iter().try_for_each(|watch| update(transaction, watch, options, failed))
+        })
+    }
+
+    /// Writes down what became of a watch, and tells it. Of several workers, or one that was killed meanwhile, the ids of
+    /// what they tell are the same.
+    pub(crate) fn conclude(&mut self, watch: &Watch, told: &Told, now: Timestamp) -> Result<bool, Error> {
+        self.write(|transaction, failed| match told {
+            Told::Effective(evidence) => {
+                let changed = set_state(transaction, watch, WatchState::Confirmed, "state = 'open'", failed)?;
+                if changed > 0 {
+                    let event = records::event_of_effect(watch, None, evidence.clone(), now);
+                    queue(transaction, &[event], failed)?;
+                }
+                Ok(changed > 0)
+            }
+            Told::Alive(alive) => {
+                let sql = "SELECT count(*) FROM watches WHERE response_id = ?1 AND state = 'failed'";
+                let before: i64 = transaction
+                    .query_row(sql, [watch.response_id.as_str()], |row| row.get(0))
+                    .map_err(failed)?;
+                let changed = set_state(transaction, watch, WatchState::Failed, "state <> 'failed'", failed)?;
+                if changed > 0 {
+                    let evidence = watch.evidence_of_use(alive);
+                    queue(
+                        transaction,
+                        &[records::event_of_effect(watch, Some(alive), evidence, now)],
+                        failed,
+                    )?;
+                    // Of several receivers that acknowledged in vain, the first is enough of a finding.
+                    if before == 0 {
+                        queue(transaction, &[records::finding_alive(watch, alive)], failed)?;
+                    }
+                }
+                Ok(changed > 0)
+            }
+        })
+    }
+
+    /// Forgets what cannot matter any more.
+    pub(crate) fn forget_old(&mut self, now: Timestamp) -> Result<(), Error> {
+        self.write(|transaction, failed| {
+            let old = now.micros() - KEEP_US;
+            for sql in [
+                "DELETE FROM tasks WHERE seen_at < ?1",
+                "DELETE FROM credentials WHERE seen_at < ?1 AND coalesce(valid_until, 0) < ?1",
+                "DELETE FROM watches WHERE state <> 'open' AND ends_at < ?1",
+            ] {
+                transaction.execute(sql, [old]).map_err(failed)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Until when a credential of the finding is valid, as far as known.
+pub(super) fn valid_until(
+    transaction: &Transaction<'_>,
+    finding: &Finding,
+    failed: Failed<'_>,
+) -> Result<Option<Timestamp>, Error> {
+    let ids = serde_json::to_string(&finding.credentials).unwrap_or_default();
+    transaction
+        .query_row(
+            "SELECT max(valid_until) FROM credentials
+             WHERE tenant = ?1 AND credential IN (SELECT value FROM json_each(?2))",
+            params![finding.tenant.as_str(), ids],
+            |row| row.get::<_, Option<i64>>(0),
+        )
+        .map(|until| until.map(Timestamp::from_micros))
+        .map_err(failed)
+}
+
+/// A revocation was delivered: it is watched from here on.
+pub(super) fn open(
+    transaction: &Transaction<'_>,
+    event: &Event,
+    revocation: &Revocation,
+    partition: u32,
+    options: &WatchOptions,
+    failed: Failed<'_>,
+) -> Result<(), Error> {
+    // Versions before the loop was closed did not say what was acknowledged when.
+    let (Some(action), Some(acked_at), Some(receiver)) =
+        (revocation.action, revocation.acknowledged_at, revocation.receiver.clone())
+    else {
+        return Ok(());
+    };
+    let residual = revocation.residual_seconds.and_then(|seconds| i64::try_from(seconds).ok());
+    let watch = Watch {
+        response_id: revocation.response_id.clone(),
+        finding_id: revocation.finding_id.clone(),
+        receiver,
+        action,
+        tenant: event.tenant.clone(),
+        target: revocation.target.clone(),
+        agent: event.agent.clone(),
+        task: event.task.clone(),
+        partition,
+        decided_at: revocation.decided_at.unwrap_or(acked_at),
+        acked_at,
+        round: revocation.round,
+        last_use: None,
+        refused: 0,
+        valid_until: residual.map(|seconds| acked_at.plus_micros(seconds.saturating_mul(1_000_000))),
+        asked: Vec::new(),
+    };
+    transaction
+        .execute(
+            "INSERT OR IGNORE INTO watches VALUES (?1, ?2, 'open', ?3, ?4)",
+            params![
+                watch.response_id.as_str(),
+                watch.receiver.as_str(),
+                watch.ends_at(options).micros(),
+                json(&watch)
+            ],
+        )
+        .map(drop)
+        .map_err(failed)
+}
+
+/// Another worker, or this one before, has found out. A delivery that was given up was never watched.
+pub(super) fn close(
+    transaction: &Transaction<'_>,
+    revocation: &Revocation,
+    effective: bool,
+    failed: Failed<'_>,
+) -> Result<(), Error> {
+    let Some(receiver) = &revocation.receiver else { return Ok(()) };
+    let (state, from) = if effective {
+        (WatchState::Confirmed, "state = 'open'")
+    } else {
+        (WatchState::Failed, "state <> 'failed'")
+    };
+    let sql = format!("UPDATE watches SET state = ?3 WHERE response_id = ?1 AND receiver = ?2 AND {from}");
+    transaction
+        .execute(&sql, params![revocation.response_id.as_str(), receiver.as_str(), state.name()])
+        .map(drop)
+        .map_err(failed)
+}
+
+fn set_state(
+    transaction: &Transaction<'_>,
+    watch: &Watch,
+    state: WatchState,
+    from: &str,
+    failed: Failed<'_>,
+) -> Result<usize, Error> {
+    let sql = format!(
+        "UPDATE watches SET state = ?3, watch = ?4 WHERE response_id = ?1 AND receiver = ?2 AND {from}"
+    );
+    transaction
+        .execute(
+            &sql,
+            params![watch.response_id.as_str(), watch.receiver.as_str(), state.name(), json(watch)],
+        )
+        .map_err(failed)
+}
+
+fn update(
+    transaction: &Transaction<'_>,
+    watch: &Watch,
+    options: &WatchOptions,
+    failed: Failed<'_>,
+) -> Result<(), Error> {
+    transaction
+        .execute(
+            "UPDATE watches SET watch = ?3, ends_at = ?4 WHERE response_id = ?1 AND receiver = ?2",
+            params![
+                watch.response_id.as_str(),
+                watch.receiver.as_str(),
+                json(watch),
+                watch.ends_at(options).micros()
+            ],
+        )
+        .map(drop)
+        .map_err(failed)
+}
+
+fn remember(
+    transaction: &Transaction<'_>,
+    seen: &Seen,
+    now: Timestamp,
+    failed: Failed<'_>,
+) -> Result<(), Error> {
+    let done = match seen {
+        Seen::Credential(tenant, credential, root, until) => transaction.execute(
+            "INSERT INTO credentials VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (tenant, credential)
+             DO UPDATE SET valid_until = coalesce(?4, valid_until), seen_at = ?5,
+             root = CASE WHEN root = '' THEN ?3 ELSE root END",
+            params![tenant, credential, root, until.map(Timestamp::micros), now.micros()],
+        ),
+        Seen::Task(tenant, root, task) => transaction.execute(
+            "INSERT INTO tasks VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET seen_at = ?4",
+            params![tenant, root, task, now.micros()],
+        ),
+    };
+    done.map(drop).map_err(failed)
+}
