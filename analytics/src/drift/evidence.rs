@@ -139,6 +139,12 @@ impl Evidence {
         mixture(&self.logs)
     }
 
+    /// Whether the evidence has come to a threshold, as a logarithm. A mean is at most its largest part, which is seen at
+    /// once.
+    pub fn reaches(&self, threshold: f64) -> bool {
+        self.logs.iter().any(|log| *log >= threshold) && self.log() >= threshold
+    }
+
     /// The same in bits.
     pub fn bits(&self) -> f64 {
         self.log() / LN_2

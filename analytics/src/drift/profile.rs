@@ -51,6 +51,13 @@ pub struct Tested {
     pub threshold: f64,
 }
 
+/// The tests of a tool: whether a task uses it, and how much.
+#[derive(Debug, Default)]
+struct OfTool {
+    tasks: Option<usize>,
+    calls: Option<usize>,
+}
+
 /// A baseline, compiled.
 #[derive(Debug)]
 pub struct Profile {
@@ -58,7 +65,9 @@ pub struct Profile {
     pub baseline: Baseline,
     /// Its tests.
     pub tests: Vec<Tested>,
-    by_subject: HashMap<Subject, usize>,
+    measures: Vec<(Measure, usize)>,
+    tools: HashMap<String, OfTool>,
+    classes: HashMap<String, usize>,
     known: HashMap<&'static str, HashSet<String>>,
 }
 
@@ -94,9 +103,17 @@ impl Profile {
         // A test that nothing could pass asks for no part of the budget.
         tests.retain(|tested: &Tested| tested.level.upper < 1.0);
         share_out(&mut tests, run_length(&baseline));
-        let by_subject =
-            tests.iter().enumerate().map(|(index, tested)| (tested.subject.clone(), index)).collect();
-        Self { baseline, tests, by_subject, known }
+        let (mut measures, mut classes) = (Vec::new(), HashMap::new());
+        let mut tools: HashMap<String, OfTool> = HashMap::new();
+        for (index, tested) in tests.iter().enumerate() {
+            match &tested.subject {
+                Subject::Measure(measure) => measures.push((*measure, index)),
+                Subject::ToolTasks(tool) => tools.entry(tool.clone()).or_default().tasks = Some(index),
+                Subject::ToolCalls(tool) => tools.entry(tool.clone()).or_default().calls = Some(index),
+                Subject::New(class) => drop(classes.insert(class.clone(), index)),
+            }
+        }
+        Self { baseline, tests, measures, tools, classes, known }
     }
 
     /// Whether no task of the baseline has reached it. Nothing is new of a kind whose values the baseline does not list.
@@ -112,7 +129,7 @@ impl Profile {
 
     /// The test of a class of what is new.
     pub(crate) fn test_of_class(&self, class: &str) -> Option<usize> {
-        self.by_subject.get(&Subject::New(class.to_owned())).copied()
+        self.classes.get(class).copied()
     }
 
     /// The classes in which a task has reached what no task of the baseline has.
@@ -123,21 +140,15 @@ impl Profile {
 
     /// What a task comes to in each test of what it does, where it comes to anything: from 0 to 1.
     pub fn observe(&self, episode: &Episode) -> Vec<(usize, f64)> {
-        let mut seen = Vec::new();
-        let mut add = |subject: Subject, x: f64| {
-            if let Some(index) = self.by_subject.get(&subject).filter(|_| x > 0.0) {
-                let per = self.tests.get(*index).map_or(1.0, |tested| tested.level.per);
-                seen.push((*index, (x / per).min(1.0)));
-            }
-        };
-        for measure in self.baseline.measures.keys() {
-            add(Subject::Measure(*measure), episode.measured(*measure));
-        }
-        for tool in episode.tools.keys() {
-            add(Subject::ToolTasks(tool.clone()), 1.0);
-            add(Subject::ToolCalls(tool.clone()), episode.share_of(tool));
-        }
-        seen
+        let measured = self.measures.iter().map(|(measure, index)| {
+            let per = self.tests.get(*index).map_or(1.0, |tested| tested.level.per);
+            (*index, (episode.measured(*measure) / per).min(1.0))
+        });
+        let used = episode.tools.keys().filter_map(|tool| Some((tool, self.tools.get(tool)?)));
+        let used = used.flat_map(|(tool, OfTool { tasks, calls })| {
+            [tasks.map(|index| (index, 1.0)), calls.map(|index| (index, episode.share_of(tool)))]
+        });
+        measured.chain(used.flatten()).filter(|(_, x)| *x > 0.0).collect()
     }
 
     /// The same, in each test of what is new.

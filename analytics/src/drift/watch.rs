@@ -182,7 +182,7 @@ impl Watch {
             };
             track.catch_up(&tested.test, before);
             track.observe(&tested.test, x, now);
-            if track.evidence.log() < tested.threshold {
+            if !track.evidence.reaches(tested.threshold) {
                 continue;
             }
             if track.speaks(now) {
@@ -204,7 +204,7 @@ impl Watch {
             let mut foreseen = *track;
             foreseen.catch_up(&tested.test, tasks);
             foreseen.observe(&tested.test, 1.0, now);
-            if foreseen.evidence.log() < tested.threshold || !track.speaks(now) {
+            if !foreseen.evidence.reaches(tested.threshold) || !track.speaks(now) {
                 return None;
             }
             Some(foreseen.alarm(index, now))
