@@ -13,12 +13,12 @@ built = $(if $(filter dev,$(profile)),debug,$(profile))
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup needed console broker build install demo test bench faults clean
+.PHONY: help setup needed console broker build install demo test bench bench-detect faults clean
 # Cargo uses all cores by itself, and the steps share its caches.
 .NOTPARALLEL:
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## install what is missing on this machine for all of this
 	@scripts/setup.sh test
@@ -50,6 +50,9 @@ test: ## formatting, lints, all tests on both brokers, the console and the brows
 
 bench: console ## measure against raw Kafka, both brokers (release build)
 	@scripts/bench.sh
+
+bench-detect: ## measure drift detection, beside ADWIN of river (release build)
+	@scripts/bench-detect.sh
 
 faults: console ## the fault matrix at length, on both brokers
 	@scripts/faults.sh

@@ -96,6 +96,7 @@ async fn dispatch(command: Command, mut config: Config) -> anyhow::Result<ExitCo
         Command::Agent(args) => commands::ask::agent(&config, &args).await?,
         Command::Tail(args) => commands::ask::tail(&config, &args).await?,
         Command::Export(args) => commands::ask::export(&config, &args).await?,
+        Command::Baseline(command) => commands::baseline::run(&config, &command).await?,
         Command::Replay(args) => return commands::replay::run(&config, &args).await,
         Command::DeadLetters(command) => return commands::dead_letters::run(&config, &command).await,
         Command::Respond(command) => commands::respond::run(&config, &command).await?,

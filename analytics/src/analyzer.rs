@@ -29,13 +29,16 @@ pub struct Analyzer {
     pub(crate) reused: Option<u64>,
     /// The delegation tree of the event that is being judged.
     pub(crate) tree: Option<TreeKey>,
+    /// Tasks that were counted to their end, where they are wanted.
+    pub(crate) finished: Option<Vec<crate::drift::Finished>>,
 }
 
 impl Analyzer {
     /// An analyzer that has seen nothing.
     pub fn new(shard: Shard, options: Arc<Options>) -> Self {
         let preparer = Preparer::new(Arc::clone(&options));
-        Self { shard, options, next_offset: 0, state: State::default(), preparer, reused: None, tree: None }
+        let state = State::default();
+        Self { shard, options, next_offset: 0, state, preparer, reused: None, tree: None, finished: None }
     }
 
     /// The shard it judges.
@@ -157,8 +160,13 @@ impl Analyzer {
                 self.state.coverage.lifecycle_steps += 1;
                 Vec::new()
             }
-            Body::ToolCallDenied(_)
-            | Body::EnvelopeProposed(_)
+            Body::BaselineApproved(signed) => self.baseline(event, signed),
+            Body::ToolCallDenied(_) => {
+                self.drift_denied(item);
+                self.state.coverage.not_judged += 1;
+                Vec::new()
+            }
+            Body::EnvelopeProposed(_)
             | Body::ApprovalRequested(_)
             | Body::ApprovalDenied(_)
             | Body::ApprovalExpired(_)
@@ -304,6 +312,7 @@ impl Analyzer {
 
     fn delegated(&mut self, event: &Sequenced<Event>, delegation: &Delegation) -> Vec<Finding> {
         self.state.coverage.delegations_judged += 1;
+        self.drift_delegated(&event.item);
         let at_rest = self.at_rest(&event.item);
         let Some(tree) = self.tree else {
             let reason = format!("{} handed work on outside of any task", who(&event.item));

@@ -84,10 +84,11 @@ impl Analyzer {
         let (Some(TaskRef { id, root: top, .. }), Some(tree)) = (&event.item.task, self.tree) else {
             return Vec::new();
         };
+        let drifted = self.drift_ended(event);
         let at = event.item.time;
         let root = self.state.root(tree);
         let is_granted = root.grants.contains_key(id);
-        let Some(task) = root.task(id) else { return Vec::new() };
+        let Some(task) = root.task(id) else { return drifted };
         let is_first = task.closed.is_none();
         task.closed = Some(task.closed.map_or(at, |known: Timestamp| known.min(at)));
         let mut verdicts = calls::overtaken(task);
@@ -110,6 +111,7 @@ impl Analyzer {
         }
         let mut findings = self.tell(event, verdicts, compiled.as_deref(), None);
         findings.extend(self.tell_late(event, late, None));
+        findings.extend(drifted);
         findings
     }
 

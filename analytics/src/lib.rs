@@ -18,6 +18,7 @@ mod coverage;
 mod credentials;
 mod delegation;
 mod describe;
+pub mod drift;
 mod effect;
 mod envelopes;
 mod flow;

@@ -127,6 +127,22 @@ rules! {
     EXECUTION = "F-EXEC" @ 2 Incubating, "Code from an untrusted text is run", ["ASI01", "ASI05", "CC6.8"];
     /// A secret in what a tool was given or returned.
     SECRET = "C-SECRET" @ 1 Incubating, "Secret in a tool call", ["ASI03", "NHI2"];
+    /// More calls than usual.
+    DRIFT_RATE = "S-RATE" @ 1 Incubating, "More calls in a task than usual", ["ASI10", "CC7.2"];
+    /// Other tools than usual.
+    DRIFT_MIX = "S-MIX" @ 1 Incubating, "Tools used in other proportions than usual", ["ASI10", "CC7.2"];
+    /// What no task has reached before.
+    DRIFT_NEW = "S-NEW" @ 1 Incubating, "Tools or destinations that no task had reached", ["ASI01", "ASI10", "CC7.2"];
+    /// More data than usual.
+    DRIFT_VOLUME = "S-VOLUME" @ 1 Incubating, "More data moved than usual", ["ASI10", "CC6.7", "CC7.2"];
+    /// More refusals or errors than usual.
+    DRIFT_DENIED = "S-DENIED" @ 1 Incubating, "More calls refused or failed than usual", ["ASI10", "CC7.2"];
+    /// More delegations or destinations than usual.
+    DRIFT_FANOUT = "S-FANOUT" @ 1 Incubating, "More delegations or destinations than usual", ["ASI08", "CC7.2"];
+    /// Quicker than usual.
+    DRIFT_TEMPO = "S-TEMPO" @ 1 Incubating, "Calls in quicker succession than usual", ["ASI10", "CC7.2"];
+    /// A baseline that cannot be used.
+    DRIFT_INVALID = "S-INVALID" @ 1 Incubating, "Baseline that cannot be used", ["CC7.2"];
     /// An event has the name of another one.
     REUSE = "X-REUSE" @ 1 Stable, "Event id used again for another event", ["ASI10", "CC7.2"];
     /// Something could not be evaluated.

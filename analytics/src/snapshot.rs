@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// First bytes of a snapshot.
-const MAGIC: &[u8; 8] = b"ambitsn4";
+const MAGIC: &[u8; 8] = b"ambitsn5";
 /// Length of the checksum.
 const CHECKSUM_BYTES: usize = 32;
 
@@ -85,6 +85,6 @@ impl Analyzer {
         content.state.compile();
         let Content { shard, next_offset, state, .. } = content;
         let preparer = Preparer::new(Arc::clone(&options));
-        Ok(Self { shard, options, next_offset, state, preparer, reused: None, tree: None })
+        Ok(Self { shard, options, next_offset, state, preparer, reused: None, tree: None, finished: None })
     }
 }

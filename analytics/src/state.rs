@@ -6,6 +6,7 @@ use crate::coverage::Coverage;
 use crate::credentials::{Held, Home};
 use crate::delegation::Grant;
 use crate::describe::Verdict;
+use crate::drift::{Drift, Watching};
 use crate::integrity::Known;
 use crate::lifecycle::{Copy, Life, Lives, Sessions};
 use crate::origin::Memory;
@@ -48,6 +49,8 @@ pub(crate) struct State {
     /// Root tasks in the order in which they were closed.
     closed: VecDeque<TreeKey>,
     pub(crate) seen: Seen,
+    /// Baselines, and the evidence against them.
+    pub(crate) drift: Drift,
     /// Root tasks that remember texts, in the order in which they began to, and how many words they remember in all.
     readers: VecDeque<TreeKey>,
     remembered: usize,
@@ -154,6 +157,8 @@ pub(crate) struct Task {
     pub(crate) approvals: Vec<Given>,
     /// Calls that broke a constraint and are not completed.
     pub(crate) attempts: Vec<Attempt>,
+    /// What it does, where it is compared with a baseline.
+    pub(crate) watching: Watching,
 }
 
 /// What was told of a task already: each is told once.
@@ -362,6 +367,7 @@ impl State {
 
     /// Compiles the envelopes of a restored state.
     pub(crate) fn compile(&mut self) {
+        self.drift.compile();
         let mut made = Patterns::default();
         for root in self.roots.values_mut() {
             for task in root.tasks.values_mut() {

@@ -4,10 +4,11 @@
 //! values. Free text is not searched: what it says is not where the call goes.
 
 use crate::effect::Reach;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The kind of a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TargetKind {
     /// A host, from a URL or by itself.
     Host,

@@ -63,7 +63,9 @@ impl Analyzer {
         {
             self.state.remember(tree, |memory| memory.wrote(arguments.get()));
         }
-        self.tell(event, verdicts, compiled.as_deref(), Some(call))
+        let mut findings = self.tell(event, verdicts, compiled.as_deref(), Some(call));
+        findings.extend(self.drift_called(event, call, called));
+        findings
     }
 
     /// A call that was never requested is judged when it is completed.
@@ -75,6 +77,7 @@ impl Analyzer {
     ) -> Vec<Finding> {
         let known = self.task_of(event).is_some_and(|task| task.open_calls.remove(&called.answer));
         let mut findings = if known { Vec::new() } else { self.requested(event, call, called) };
+        self.drift_answered(&event.item, call, known);
         let breaches =
             self.task_of(event).map_or_else(Vec::new, |task| calls::completed(call, called.answer, task));
         if !breaches.is_empty() {

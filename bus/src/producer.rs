@@ -34,6 +34,13 @@ pub enum Linger {
     Throughput,
 }
 
+/// Where a record goes: without a partition, the key chooses it.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    topic: Topic,
+    partition: Option<i32>,
+}
+
 /// Sends records to Kafka. A cheap clone.
 #[derive(Clone)]
 pub struct Producer {
@@ -74,6 +81,13 @@ impl Producer {
         self.send_raw(outgoing.topic, Some(&outgoing.key), &outgoing.headers, Some(&outgoing.value)).await
     }
 
+    /// The same, into a partition of choice: for what every shard must know.
+    pub async fn send_to(&self, partition: u32, outgoing: Outgoing) -> Result<(Shard, u64), Error> {
+        let Outgoing { topic, key, headers, value } = outgoing;
+        let place = Place { topic, partition: Some(i32::try_from(partition).unwrap_or(i32::MAX)) };
+        self.send_placed(place, Some(&key), &headers, Some(&value)).await
+    }
+
     /// Sends any bytes, also what is no event: for tests of what bad producers do.
     pub async fn send_raw(
         &self,
@@ -82,8 +96,18 @@ impl Producer {
         headers: &Headers,
         value: Option<&[u8]>,
     ) -> Result<(Shard, u64), Error> {
+        self.send_placed(Place { topic, partition: None }, key, headers, value).await
+    }
+
+    async fn send_placed(
+        &self,
+        place: Place,
+        key: Option<&[u8]>,
+        headers: &Headers,
+        value: Option<&[u8]>,
+    ) -> Result<(Shard, u64), Error> {
         loop {
-            match self.try_enqueue(topic, key, headers, value)? {
+            match self.try_enqueue(place, key, headers, value)? {
                 Some(pending) => return pending.await,
                 None => tokio::time::sleep(QUEUE_PAUSE).await,
             }
@@ -95,7 +119,7 @@ impl Producer {
     pub fn enqueue(&self, outgoing: Outgoing) -> Result<Pending, Error> {
         let Outgoing { topic, key, headers, value } = outgoing;
         loop {
-            match self.try_enqueue(topic, Some(&key), &headers, Some(&value))? {
+            match self.try_enqueue(Place { topic, partition: None }, Some(&key), &headers, Some(&value))? {
                 Some(pending) => return Ok(pending),
                 None => std::thread::sleep(QUEUE_PAUSE),
             }
@@ -104,7 +128,7 @@ impl Producer {
 
     fn try_enqueue(
         &self,
-        topic: Topic,
+        Place { topic, partition }: Place,
         key: Option<&[u8]>,
         headers: &Headers,
         value: Option<&[u8]>,
@@ -116,6 +140,7 @@ impl Producer {
         let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(topic.name()).headers(headers);
         record.key = key;
         record.payload = value;
+        record.partition = partition;
         match self.inner.send_result(record) {
             Ok(future) => Ok(Some(Pending { topic, future })),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(None),

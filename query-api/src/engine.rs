@@ -23,7 +23,7 @@ use futures::StreamExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 /// Threads that one question may use.
@@ -172,7 +172,7 @@ impl Session {
 
     /// Runs a question to its end, within the bounds. Dropping the future stops it.
     pub(crate) async fn run(&self, frame: DataFrame) -> Result<Vec<RecordBatch>, Error> {
-        let permit = self.engine.permits.try_acquire().map_err(|_| Error::Busy)?;
+        let permit = self.permit()?;
         let collected = timeout(Duration::from_millis(self.engine.timeout_ms), frame.collect()).await;
         drop(permit);
         Ok(collected.map_err(|_| Error::Timeout(self.engine.timeout_ms))??)
@@ -184,7 +184,7 @@ impl Session {
         frame: DataFrame,
         mut each: impl FnMut(&RecordBatch) -> Result<bool, Error>,
     ) -> Result<(), Error> {
-        let permit = self.engine.permits.try_acquire().map_err(|_| Error::Busy)?;
+        let permit = self.permit()?;
         let reading = async {
             let mut batches = frame.execute_stream().await?;
             while let Some(batch) = batches.next().await {
@@ -197,6 +197,11 @@ impl Session {
         let read = timeout(Duration::from_millis(self.engine.timeout_ms), reading).await;
         drop(permit);
         read.map_err(|_| Error::Timeout(self.engine.timeout_ms))?
+    }
+
+    /// Leave to run a question, until it is dropped.
+    pub(crate) fn permit(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.engine.permits.try_acquire().map_err(|_| Error::Busy)
     }
 
     /// The version of the table that is newest now.

@@ -5,6 +5,7 @@
 
 pub mod access;
 mod agents;
+mod baseline;
 mod chain;
 mod cursor;
 mod dead_letters;

@@ -88,6 +88,7 @@ pub(crate) fn summary(event: &Event) -> String {
         Body::ApprovalDenied(approval) => format!("{} was not approved for {who}", approval.tool),
         Body::ApprovalExpired(approval) => format!("nobody decided on {} for {who}", approval.tool),
         Body::ApprovalCancelled(approval) => format!("{who} no longer asks for {}", approval.tool),
+        Body::BaselineApproved(_) => "a baseline was approved".to_owned(),
         Body::AgentCreated(_) => format!("{who} was created"),
         Body::AgentCloned(_) => format!("{who} was copied"),
         Body::AgentPaused(_) => format!("{who} was paused"),

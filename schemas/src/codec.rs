@@ -269,6 +269,7 @@ body_table! {
     ApprovalDenied: approval;
     ApprovalExpired: approval;
     ApprovalCancelled: approval;
+    BaselineApproved: baseline;
     AgentCreated: lifecycle;
     AgentCloned: lifecycle;
     AgentPaused: lifecycle;

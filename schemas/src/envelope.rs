@@ -305,12 +305,8 @@ impl SignedEnvelope {
     /// Writes and signs a document.
     pub fn sign(envelope: &Envelope, key: &SigningKey) -> Result<Self, InvalidEnvelope> {
         let document = serde_json::value::to_raw_value(envelope).map_err(InvalidEnvelope::Document)?;
-        let signature = key.sign(&pre_authentication_encoding(document.get().as_bytes()));
-        let sig = BASE64.encode(signature.to_bytes());
-        Ok(Self {
-            document,
-            signatures: vec![EnvelopeSignature { keyid: key_id(&key.verifying_key()), sig }],
-        })
+        let signature = sign_document(PAYLOAD_TYPE, document.get().as_bytes(), key);
+        Ok(Self { document, signatures: vec![signature] })
     }
 
     /// SHA-256 of the document's bytes, hexadecimal.
@@ -331,20 +327,9 @@ impl SignedEnvelope {
 
     /// Whether one of the keys has signed these bytes.
     pub fn verify(&self, trusted: &[VerifyingKey]) -> Result<(), InvalidEnvelope> {
-        let message = pre_authentication_encoding(self.document.get().as_bytes());
-        for signature in self.signatures.iter().take(8) {
-            let Some(key) = trusted.iter().find(|key| key_id(key) == signature.keyid) else {
-                continue;
-            };
-            let Ok(bytes) = BASE64.decode(&signature.sig) else {
-                continue;
-            };
-            let Ok(parsed) = Signature::from_slice(&bytes) else {
-                continue;
-            };
-            if key.verify_strict(&message, &parsed).is_ok() {
-                return Ok(());
-            }
+        let payload = self.document.get().as_bytes();
+        if verify_document(PAYLOAD_TYPE, payload, &self.signatures, trusted) {
+            return Ok(());
         }
         Err(InvalidEnvelope::Untrusted)
     }
@@ -386,9 +371,30 @@ pub fn key_id(key: &VerifyingKey) -> String {
     hex::encode(Sha256::digest(key.as_bytes())).chars().take(16).collect()
 }
 
+/// An approver's signature over a document of a DSSE payload type.
+pub(crate) fn sign_document(payload_type: &str, payload: &[u8], key: &SigningKey) -> EnvelopeSignature {
+    let signature = key.sign(&pre_authentication_encoding(payload_type, payload));
+    EnvelopeSignature { keyid: key_id(&key.verifying_key()), sig: BASE64.encode(signature.to_bytes()) }
+}
+
+/// Whether one of the trusted keys has signed a document as this type of payload.
+pub(crate) fn verify_document(
+    payload_type: &str,
+    payload: &[u8],
+    signatures: &[EnvelopeSignature],
+    trusted: &[VerifyingKey],
+) -> bool {
+    let message = pre_authentication_encoding(payload_type, payload);
+    signatures.iter().take(8).any(|signature| {
+        let key = trusted.iter().find(|key| key_id(key) == signature.keyid);
+        let parsed = BASE64.decode(&signature.sig).ok().and_then(|bytes| Signature::from_slice(&bytes).ok());
+        key.zip(parsed).is_some_and(|(key, parsed)| key.verify_strict(&message, &parsed).is_ok())
+    })
+}
+
 /// DSSE v1 pre-authentication encoding: type and payload, each preceded by its length.
-fn pre_authentication_encoding(payload: &[u8]) -> Vec<u8> {
-    let mut message = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len()).into_bytes();
+fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+    let mut message = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     message.extend_from_slice(payload);
     message
 }

@@ -2,6 +2,7 @@
 //!
 //! [`crate::wire`] holds the lax form in which they travel, [`crate::codec`] goes from one to the other.
 
+use crate::baseline::SignedBaseline;
 use crate::envelope::SignedEnvelope;
 use crate::finding::Finding;
 use crate::id::{
@@ -160,6 +161,8 @@ bodies! {
     ApprovalExpired(Box<Approval>) => ApprovalExpired;
     /// It was withdrawn.
     ApprovalCancelled(Box<Approval>) => ApprovalCancelled;
+    /// What tasks usually do was approved.
+    BaselineApproved(Box<SignedBaseline>) => BaselineApproved;
     /// An agent was created.
     AgentCreated(Lifecycle) => AgentCreated;
     /// An agent was copied.

@@ -117,6 +117,8 @@ ids! {
     AgentId = "an agent id";
     /// One HTTP try of a delivery.
     AttemptId = "an attempt id";
+    /// What tasks of a blueprint usually do; its version stands beside it.
+    BaselineId = "a baseline id";
     /// What instances are copies of, as `name@version`: the thing that has a baseline.
     Blueprint = "a blueprint";
     /// A case: findings that are worked on together.

@@ -69,6 +69,8 @@ kinds! {
     ApprovalExpired = "approval.expired";
     /// It is no longer wanted.
     ApprovalCancelled = "approval.cancelled";
+    /// A human approved what tasks of a blueprint usually do: drift is measured against it.
+    BaselineApproved = "baseline.approved";
     /// An agent was created.
     AgentCreated = "agent.lifecycle.created";
     /// A second copy of an agent was made.

@@ -1,6 +1,7 @@
 //! The nouns of Ambit: ids, events, envelopes, findings and responses, the formats in which they travel, and the
 //! columns in which they are kept. No I/O, no clock.
 
+pub mod baseline;
 mod blank;
 pub mod codec;
 #[cfg(feature = "arrow")]

@@ -25,6 +25,10 @@ pub const CONSTRAINTS_MAX: usize = 64;
 pub const ENVELOPE_LIST_MAX: usize = 4_096;
 /// Largest envelope document, in bytes.
 pub const ENVELOPE_BYTES_MAX: usize = 256 << 10;
+/// Largest baseline document, in bytes: with its event it stays below [`EVENT_BYTES_MAX`].
+pub const BASELINE_BYTES_MAX: usize = 768 << 10;
+/// Most tools, and most classes of what is reached, of one baseline.
+pub const BASELINE_TOOLS_MAX: usize = 64;
 /// Deepest actor chain (`act` of RFC 8693) that is followed.
 pub const ACTOR_DEPTH_MAX: usize = 16;
 /// Most events a finding names.

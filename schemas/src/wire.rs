@@ -3,6 +3,7 @@
 
 /// Version 1: CloudEvents 1.0 in Kafka's binary content mode, `data` as JSON.
 pub mod v1 {
+    use crate::baseline::SignedBaseline;
     use crate::envelope::SignedEnvelope;
     use crate::event::{
         AgentRef, Approval, Credential, Decision, Delegation, EnvelopeClosed, Lifecycle, Notice,
@@ -58,6 +59,9 @@ pub mod v1 {
         /// For `approval.*`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub approval: Option<Box<Approval>>,
+        /// For `baseline.approved`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub baseline: Option<Box<SignedBaseline>>,
         /// For `agent.lifecycle.*`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub lifecycle: Option<Lifecycle>,

@@ -1,5 +1,6 @@
 //! One example event of every kind.
 
+use ambit_schemas::baseline::{Baseline, Level, Measure, SignedBaseline, ToolUse};
 use ambit_schemas::envelope::{
     ApprovalRule, ArgumentConstraint, Budgets, Check, CredentialGrant, DelegationBounds, Envelope,
     FlowBounds, Principal, SignedEnvelope, SumBound, ToolGrant, Window,
@@ -92,6 +93,29 @@ pub fn envelope() -> Envelope {
             valid_seconds: Some(300),
         }],
         flow: FlowBounds::default(),
+    }
+}
+
+pub fn baseline() -> Baseline {
+    let level = |mean, upper| Level { mean, upper, per: 1.0 };
+    let usage = ToolUse { tasks: level(0.5, 0.625), calls: level(0.25, 0.5) };
+    Baseline {
+        id: id("bl-7"),
+        version: 2,
+        tenant: id("acme"),
+        blueprint: id("billing@3"),
+        purpose: Some("pay the electricity bill of".into()),
+        from: at(-2_592_000),
+        to: at(0),
+        previous: Some("ef".repeat(32)),
+        approved_by: Some(id("emma")),
+        tasks: 412,
+        confidence: 0.999,
+        false_alerts_per_day: 0.125,
+        measures: [(Measure::BytesOut, Level { mean: 0.25, upper: 0.375, per: 4_096.0 })].into(),
+        tools: [("send_money".to_owned(), usage)].into(),
+        known: [("account".to_owned(), vec!["DE89370400440532013000".to_owned()])].into(),
+        new: [("told".to_owned(), level(0.0, 0.0625))].into(),
     }
 }
 
@@ -456,6 +480,10 @@ fn body(kind: Kind) -> Body {
         Kind::ApprovalDenied => Body::ApprovalDenied(approval()),
         Kind::ApprovalExpired => Body::ApprovalExpired(approval()),
         Kind::ApprovalCancelled => Body::ApprovalCancelled(approval()),
+        Kind::BaselineApproved => {
+            let key = SigningKey::from_bytes(&[7; 32]);
+            Body::BaselineApproved(Box::new(SignedBaseline::sign(&baseline(), &key).unwrap()))
+        }
         Kind::AgentCreated => Body::AgentCreated(lifecycle()),
         Kind::AgentCloned => Body::AgentCloned(lifecycle()),
         Kind::AgentPaused => Body::AgentPaused(lifecycle()),

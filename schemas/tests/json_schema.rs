@@ -1,6 +1,7 @@
 //! The JSON schemas under `schemas/json` are generated from the types; this test notices when they drift.
 
 use crate::{examples, golden};
+use ambit_schemas::baseline::Baseline;
 use ambit_schemas::envelope::Envelope;
 use ambit_schemas::finding::Finding;
 use ambit_schemas::response::WebhookBody;
@@ -17,6 +18,7 @@ fn drift<T: JsonSchema>(name: &str) {
 #[test]
 fn schemas_are_what_the_types_give() {
     drift::<Data>("event-data.v1");
+    drift::<Baseline>("baseline.v1");
     drift::<Envelope>("envelope.v1");
     drift::<Finding>("finding.v1");
     drift::<WebhookBody>("webhook.v1");

@@ -76,6 +76,9 @@ pub enum Command {
     /// Judge the stored events again with the rules of this version, and compare with the findings that were given.
     /// Exit code 0: the same, 1: could not be told, 2: others.
     Replay(ReplayArgs),
+    /// Make, compare and approve baselines: what the tasks of a blueprint usually do.
+    #[command(subcommand)]
+    Baseline(crate::commands::baseline::BaselineCommand),
     /// Look at records that are no events, and send them again once they are.
     #[command(subcommand)]
     DeadLetters(DeadLetterCommand),

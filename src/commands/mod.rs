@@ -1,6 +1,7 @@
 //! Commands that run to an end.
 
 pub mod ask;
+pub mod baseline;
 pub mod dead_letters;
 pub mod eval;
 pub mod import;

@@ -116,7 +116,9 @@ impl Frame {
         let run_id = run.label.run_id.clone();
         let task: ambit_schemas::id::TaskId = id(&run_id)?;
         let uid = id(&format!("agent://{}/{}", dataset.name, first.agent_id))?;
-        let agent = AgentRef { uid, instance_uid: None, blueprint: None, name: Some(first.agent_id.clone()) };
+        // What the agents of a suite are copies of, whatever model drives them.
+        let blueprint = Some(id(&format!("{}@1", run.label.suite))?);
+        let agent = AgentRef { uid, instance_uid: None, blueprint, name: Some(first.agent_id.clone()) };
         let task = TaskRef { id: task.clone(), root: task, parent: None };
         Ok(Self { tenant: id(&dataset.name)?, agent, task, run: run_id })
     }

@@ -23,6 +23,19 @@ pub struct Dataset {
     pub runs: Vec<Run>,
     /// For whom the agents act.
     pub principal: Option<PrincipalRecord>,
+    /// Runs of one agent in a row, where the recording has such.
+    pub streams: Vec<Stream>,
+}
+
+/// Runs of one agent in a row: 25 benign ones, then 25 of which a share is hijacked.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Stream {
+    /// The agent.
+    pub agent: String,
+    /// The share of hijacked runs in the second half.
+    pub q: f64,
+    /// The runs; some occur more than once.
+    pub run_ids: Vec<String>,
 }
 
 /// What the authors, and a planner, say of a task.
@@ -114,7 +127,7 @@ pub struct Label {
 }
 
 /// A run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Run {
     /// What is known of it.
     pub label: Label,
@@ -191,7 +204,8 @@ impl Dataset {
             .collect();
         let envelopes = envelopes.into_iter().map(|envelope| (envelope.task_id.clone(), envelope)).collect();
         let principal = principal(path, &name)?;
-        Ok(Self { name, envelopes, runs, principal })
+        let streams = if file(path, "streams").is_some() { lines(path, "streams")? } else { Vec::new() };
+        Ok(Self { name, envelopes, runs, principal, streams })
     }
 
     /// What the authors, and planners, say of a run's task; for an injection that a human approved as a task, what

@@ -6,6 +6,7 @@
 pub mod bootstrap;
 pub mod convert;
 pub mod dataset;
+pub mod drift;
 mod fingerprints;
 pub mod report;
 pub mod score;

@@ -3,6 +3,7 @@
 use crate::runs::bootstrap::Grouped;
 use crate::runs::convert::Envelopes;
 use crate::runs::dataset::Dataset;
+use crate::runs::drift::DriftScore;
 use crate::runs::score::{Counting, Evaluation, Score, evaluate};
 use ed25519_dalek::SigningKey;
 use serde_json::{Map, Value, json};
@@ -13,6 +14,7 @@ use std::fmt::Write;
 #[derive(Debug, Default)]
 pub struct Report {
     rows: Vec<Row>,
+    drift: Vec<(String, Envelopes, DriftScore)>,
 }
 
 #[derive(Debug)]
@@ -30,7 +32,7 @@ impl Report {
         counting: &Counting,
         mut progress: impl FnMut(&str),
     ) -> anyhow::Result<Self> {
-        let mut rows = Vec::new();
+        let (mut rows, mut drift) = (Vec::new(), Vec::new());
         for dataset in datasets {
             for envelopes in [Envelopes::Oracle, Envelopes::Planned, Envelopes::None] {
                 // What is not attacked is not judged by its prompt alone.
@@ -41,9 +43,12 @@ impl Report {
                 if let Some(scores) = evaluate(dataset, envelopes, approver, counting)? {
                     rows.push(Row { dataset: dataset.name.clone(), envelopes, scores });
                 }
+                if let Some(score) = crate::runs::drift::evaluate(dataset, envelopes, approver)? {
+                    drift.push((dataset.name.clone(), envelopes, score));
+                }
             }
         }
-        Ok(Self { rows })
+        Ok(Self { rows, drift })
     }
 
     /// `{dataset: {envelopes: {figure: value}}}`.
@@ -56,6 +61,13 @@ impl Report {
                 let whole = &row.scores.whole;
                 figures.insert("over_scope_found".into(), json!(whole.over_scope.hits()));
                 figures.insert("reward1_alarms".into(), json!(whole.rewarded.hits()));
+            }
+        }
+        for (dataset, envelopes, score) in &self.drift {
+            let figures = datasets.entry(dataset).or_default();
+            let drift = figures.entry("drift").or_insert_with(|| json!({}));
+            if let Some(drift) = drift.as_object_mut() {
+                drift.insert(envelopes.name().into(), score.json());
             }
         }
         json!(datasets)
@@ -116,6 +128,9 @@ impl Report {
                 row.scores.whole.rewarded.runs()
             )
             .unwrap_or_default();
+        }
+        for (dataset, envelopes, score) in &self.drift {
+            text.push_str(&score.lines(dataset, *envelopes));
         }
         text.push_str("shares with 90 % intervals, bootstrapped over user tasks\n");
         text

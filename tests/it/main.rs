@@ -16,6 +16,7 @@
 )]
 
 mod api;
+mod baselines;
 mod crashes;
 mod dead_letters;
 mod disk;

@@ -12,6 +12,7 @@
 )]
 
 mod adaptive;
+mod drift_evidence;
 mod flow;
 mod fold;
 mod oracle;

@@ -1,6 +1,7 @@
 //! Scenarios: an envelope, events as they stand on the wire, and the rules that must speak. One file per rule.
 
 use ambit_analytics::{Analyzer, Options, Register};
+use ambit_schemas::baseline::{Baseline, SignedBaseline};
 use ambit_schemas::envelope::{Envelope, SignedEnvelope};
 use ambit_schemas::finding::{Finding, Severity};
 use ambit_schemas::{Event, Record, Sequenced, Shard, Timestamp, Topic, decode};
@@ -45,7 +46,16 @@ pub struct Case {
     /// Whether there is an envelope before the events.
     #[serde(default = "yes")]
     pub enveloped: bool,
+    /// What differs from the usual baseline. Where it is given, the baseline comes first, and the agent has a blueprint.
+    pub baseline: Option<toml::Table>,
+    /// How often the events are played, each time as a task of its own, an hour later.
+    #[serde(default = "once")]
+    pub tasks: u32,
     pub events: Vec<toml::Table>,
+}
+
+const fn once() -> u32 {
+    1
 }
 
 const fn yes() -> bool {
@@ -116,6 +126,27 @@ fn signed(document: &Value, by: &str) -> String {
     serde_json::to_string(&signed).unwrap()
 }
 
+fn baseline(differs: &toml::Table, blueprint: &str) -> Value {
+    let mut usual = json!({
+        "id": "bl-1", "version": 1, "tenant_uid": "acme", "blueprint": blueprint, "from": "2026-10-01T00:00:00Z",
+        "to": "2026-11-01T00:00:00Z", "approved_by": "emma", "tasks": 3100, "confidence": 0.999,
+        "false_alerts_per_day": 0.1
+    });
+    merge(&mut usual, to_json(differs));
+    usual
+}
+
+/// The same as [`signed`], of a baseline. An empty approver means none.
+fn signed_baseline(document: &Value, by: &str) -> String {
+    let key = if by == "stranger" { SigningKey::from_bytes(&[9; 32]) } else { approver() };
+    let mut document = document.clone();
+    if document["approved_by"] == json!("") {
+        document.as_object_mut().unwrap().remove("approved_by");
+    }
+    let baseline: Baseline = serde_json::from_value(document).unwrap();
+    serde_json::to_string(&SignedBaseline::sign(&baseline, &key).unwrap()).unwrap()
+}
+
 impl Case {
     /// What judgement depends on in this case.
     pub fn options(&self) -> Arc<Options> {
@@ -123,10 +154,22 @@ impl Case {
         Arc::new(Options { register, ..Options::clone(&options()) })
     }
 
-    /// The events of the case under a task of its own. Under another task than the usual one, agents, credentials and
+    /// The events of the case under tasks of its own. Under another task than the usual one, agents, credentials and
     /// sessions are others too: what happens to one of them concerns all its tasks.
     pub fn events(&self, task: &str) -> Vec<Event> {
-        let own = if task == USUAL_TASK { String::new() } else { format!("{task}-") };
+        let names = (0..self.tasks)
+            .map(|number| if self.tasks == 1 { task.to_owned() } else { format!("{task}.{number}") });
+        let opening = self.baseline.as_ref().map(|_| {
+            let fields =
+                json!({"type": "baseline.approved", "at": -2, "event_id": "baseline", "task": false});
+            self.event(0, fields, (task, task, 0), "")
+        });
+        let played = names.zip(0..).flat_map(|(name, hour)| self.task_events(task, &name, hour));
+        opening.into_iter().chain(played).collect()
+    }
+
+    fn task_events(&self, case_task: &str, task: &str, hour: i32) -> Vec<Event> {
+        let own = if case_task == USUAL_TASK { String::new() } else { format!("{case_task}-") };
         let agent = format!("spiffe://acme.example/agent/{own}support");
         let renamed = |value: Value| -> Value {
             let text = value.to_string().replace("@task", task).replace("/agent/", &format!("/agent/{own}"));
@@ -141,22 +184,33 @@ impl Case {
             ("at".to_owned(), json!(-1)),
         ]);
         let opening = self.enveloped.then_some(Value::Object(approval));
-        let listed = self.events.iter().map(|event| renamed(to_json(event)));
+        let listed = self.events.iter().flat_map(|event| {
+            let mut event = renamed(to_json(event));
+            let times = event.as_object_mut().unwrap().remove("times").and_then(|times| times.as_u64());
+            vec![event; usize::try_from(times.unwrap_or(1)).unwrap()]
+        });
         opening
             .into_iter()
             .chain(listed)
             .enumerate()
-            .map(|(index, event)| case.event(index, event, task, &agent))
+            .map(|(index, event)| case.event(index, event, (case_task, task, hour), &agent))
             .collect()
     }
 
-    fn event(&self, index: usize, event: Value, task: &str, agent: &str) -> Event {
+    fn event(
+        &self,
+        index: usize,
+        event: Value,
+        (case_task, task, hour): (&str, &str, i32),
+        agent: &str,
+    ) -> Event {
+        let blueprint = format!("support.{case_task}@1");
         let Value::Object(mut fields) = event else { panic!("an event is a table") };
         let text = |value: Value| value.as_str().map(str::to_owned);
         let kind = fields.remove("type").and_then(text).unwrap_or_else(|| "tool_call.requested".to_owned());
         let seconds = fields.remove("at").and_then(|at| at.as_f64());
         #[expect(clippy::cast_precision_loss, reason = "a case has a handful of events")]
-        let seconds = seconds.unwrap_or(index as f64);
+        let seconds = seconds.unwrap_or(index as f64) + 3_600.0 * f64::from(hour);
         let name = fields.remove("event_id").and_then(text).unwrap_or_else(|| index.to_string());
         let by = fields.remove("signed_by").and_then(text).unwrap_or_else(|| "approver".to_owned());
         let differs = fields.remove("envelope").map_or_else(toml::Table::new, |differs| {
@@ -169,11 +223,23 @@ impl Case {
             "tenant_uid": "acme", "ai_agent": {"uid": agent, "name": "support-1"},
             "task": {"id": task, "root_id": task}
         });
+        if self.baseline.is_some() {
+            data["ai_agent"]["blueprint"] = json!(blueprint);
+        }
         match kind.as_str() {
             "task.envelope.approved" | "task.envelope.amended" => {
                 let differs = if differs.is_empty() { &self.envelope } else { &differs };
                 raw = Some(("\"@envelope\"", signed(&envelope(differs, task, agent), &by)));
                 data["envelope"] = json!("@envelope");
+            }
+            "baseline.approved" => {
+                let mut differs = self.baseline.clone().unwrap_or_default();
+                if let Some(more) = fields.remove("baseline") {
+                    differs.extend(toml::Table::try_from(more).unwrap());
+                }
+                raw = Some(("\"@baseline\"", signed_baseline(&baseline(&differs, &blueprint), &by)));
+                data["baseline"] = json!("@baseline");
+                data.as_object_mut().unwrap().remove("ai_agent");
             }
             "task.envelope.closed" => {
                 data["closed"] = json!({"envelope_id": format!("env-{task}"), "outcome": "completed"});

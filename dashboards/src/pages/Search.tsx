@@ -22,7 +22,7 @@ const KINDS = [
   "credential.issued", "credential.used", "credential.rotated", "credential.revoked", "credential.expired",
   "task.envelope.proposed", "task.envelope.approved", "task.envelope.amended", "task.envelope.closed",
   "approval.requested", "approval.approved", "approval.denied", "approval.expired", "approval.cancelled",
-  "delegation.granted", "delegation.revoked", "decision.evaluated",
+  "baseline.approved", "delegation.granted", "delegation.revoked", "decision.evaluated",
   "agent.lifecycle.created", "agent.lifecycle.cloned", "agent.lifecycle.paused", "agent.lifecycle.resumed",
   "agent.lifecycle.retried", "agent.lifecycle.retasked", "agent.lifecycle.offboarded",
   "finding.created", "finding.updated", "finding.closed",
