@@ -140,8 +140,8 @@ async fn words_are_found_where_they_stand() {
     ];
     let events: Vec<Told> = texts
         .iter()
-        .enumerate()
-        .map(|(at, text)| Told::call(at as i64, "mailer", "t", "send_email", json!({"body": text})))
+        .zip(0..)
+        .map(|(text, at)| Told::call(at, "mailer", "t", "send_email", json!({"body": text})))
         .collect();
     fixture.append(&events).await;
     let (engine, keeper, _) = fixture.indexed();
