@@ -65,7 +65,7 @@ impl Api {
     }
 
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> (u16, String, String) {
-        let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        let encode = |text: &str| text.bytes().fold(String::new(), |all, byte| all + &format!("%{byte:02X}"));
         let query: Vec<String> =
             query.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
         let request = self.client.get(format!("{}{path}?{}", self.url, query.join("&")));

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "scripts tell the tests by the environment what to do")]
 #![allow(missing_docs, unreachable_pub, reason = "tests are nobody's library")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![allow(clippy::needless_pass_by_value, reason = "JSON is given where it is written")]
 
 mod access;
 mod chains;

@@ -98,8 +98,8 @@ async fn same(left: &Session, right: &Session, queries: &[String]) -> usize {
 #[test]
 fn with_or_without_indexes_the_answer_is_the_same() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let config = Config { cases: 6, max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
-    let strategy = (prop::collection::vec(event(), 90..180), prop::collection::vec(query(), 12));
+    let config = Config { cases: 3, max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
+    let strategy = (prop::collection::vec(event(), 90..180), prop::collection::vec(query(), 8));
     let done = TestRunner::new(config).run(&strategy, |(events, queries)| {
         runtime.block_on(async {
             let mut fixture = Fixture::new().await;
@@ -140,8 +140,8 @@ async fn words_are_found_where_they_stand() {
     ];
     let events: Vec<Told> = texts
         .iter()
-        .enumerate()
-        .map(|(at, text)| Told::call(at as i64, "mailer", "t", "send_email", json!({"body": text})))
+        .zip(0..)
+        .map(|(text, at)| Told::call(at, "mailer", "t", "send_email", json!({"body": text})))
         .collect();
     fixture.append(&events).await;
     let (engine, keeper, _) = fixture.indexed();

@@ -141,7 +141,9 @@ fn record(shard: Shard, offset: u64, number: u64, told: &Told) -> Record {
     let value = match &told.data {
         // What is no object is stored as it is: a dead letter.
         Value::String(text) => text.clone(),
-        data => data.to_string(),
+        data @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            data.to_string()
+        }
     };
     Record {
         shard,

@@ -39,7 +39,7 @@ fn table(answer: &SqlAnswer) -> Vec<String> {
     let shown = |value: &Value| match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => one_line(text),
-        other => other.to_string(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
     };
     let mut lines: Vec<Vec<String>> =
         vec![answer.columns.iter().map(|column| one_line(&column.name)).collect()];

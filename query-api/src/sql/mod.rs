@@ -24,6 +24,9 @@ pub use limits::{SQL_BYTES_MAX, SQL_ROWS_DEFAULT, SQL_ROWS_MAX};
 /// Columns that the tables do not have: the record's own bytes, which `GET /api/v1/events/{ref}` gives.
 const HIDDEN: [&str; 3] = [names::KEY, names::HEADERS, names::RAW];
 
+/// What the reader of Parquet says of a condition that fails over a row.
+const FAILED_CONDITION: &str = "Error evaluating filter predicate";
+
 /// A column of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ColumnView {
@@ -134,6 +137,10 @@ fn refused(error: DataFusionError) -> Error {
         | DataFusionError::Execution(_) => {
             let text = root.strip_backtrace();
             Error::Bad(format!("the SQL cannot be run: {}", text.lines().next().unwrap_or_default()))
+        }
+        // A condition that was tried where rows are read failed over one of them.
+        DataFusionError::ParquetError(cause) if cause.to_string().contains(FAILED_CONDITION) => {
+            Error::Bad(format!("the SQL cannot be run: {cause}"))
         }
         DataFusionError::ResourcesExhausted(_) => {
             Error::Bad("the SQL needs more memory than `api.memory_mb` allows: narrow the question".into())

@@ -5,10 +5,11 @@ use super::query::TextQuery;
 use super::walk::Place;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+    Volatility,
 };
 use std::sync::{Arc, LazyLock};
 
@@ -39,12 +40,9 @@ pub(super) fn constant(value: &ScalarValue) -> Option<&str> {
     value.try_as_str().flatten()
 }
 
-/// The query and the place that arguments after the first ask for.
-fn asked(args: &[ColumnarValue]) -> Result<(TextQuery, Place)> {
-    let text = |at: usize| match args.get(at) {
-        Some(ColumnarValue::Scalar(value)) => constant(value),
-        _ => None,
-    };
+/// The query and the place that arguments after the first ask for; of each argument the constant, if it is one.
+fn asked(args: &[Option<&ScalarValue>]) -> Result<(TextQuery, Place)> {
+    let text = |at: usize| args.get(at).copied().flatten().and_then(constant);
     let Some(query) = text(1) else {
         return plan_err!("the second argument of `match` must be a constant text");
     };
@@ -74,8 +72,19 @@ impl ScalarUDFImpl for Match {
         Ok(DataType::Boolean)
     }
 
+    /// A query that is wrong is told when the question is planned, before any row is read.
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        asked(args.scalar_arguments)?;
+        Ok(Arc::new(Field::new(FUNCTION, DataType::Boolean, false)))
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let (query, place) = asked(&args.args)?;
+        let constants: Vec<Option<&ScalarValue>> = args
+            .args
+            .iter()
+            .map(|value| if let ColumnarValue::Scalar(value) = value { Some(value) } else { None })
+            .collect();
+        let (query, place) = asked(&constants)?;
         let mut matcher = Matcher::new(&query, place);
         let Some(data) = args.args.into_iter().next() else {
             return plan_err!("the first argument of `match` is missing");
