@@ -78,7 +78,7 @@ pub struct EventView {
     /// One sentence.
     pub summary: String,
     /// The event's data; null when it is not JSON.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     pub data: Option<Value>,
 }
 
@@ -158,7 +158,7 @@ pub struct ResponseView {
     /// What is asked for.
     pub action: String,
     /// What would have been asked for.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     pub held_back: Option<Value>,
     /// When it was decided.
     pub decided_at: Option<String>,

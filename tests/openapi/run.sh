@@ -43,6 +43,8 @@ url=$(cat "$dir/url")
 "$ambit" --config "$dir/ambit.toml" --log warn simulate --events 400 --attack-every 4 >/dev/null
 sleep 3
 
+# It keeps notes where it is started.
+cd "$dir"
 # The tail never ends by itself; a parameter that is a text may still have to be a time, an id or a cursor.
 "$(dirname "$python")/schemathesis" run "${url%%/#*}/openapi.json" \
   --header "Authorization: Bearer ${url##*=}" \

@@ -18,6 +18,8 @@ use serde::Deserialize;
 use url::form_urlencoded;
 use utoipa::IntoParams;
 
+/// Largest number of items that an export can be asked to stop at: what the document says of its type.
+const EXPORT_LIMIT_MAX: u32 = i32::MAX.unsigned_abs();
 /// Longest value of a parameter, in bytes.
 const VALUE_BYTES_MAX: usize = 4_096;
 
@@ -149,6 +151,11 @@ impl SearchParams {
         if self.order.is_some() || self.asks_for_standing() {
             let why = "exports and tails take no `order`, `state`, `assignee` or `suppressed`";
             return Err(Error::Bad(why.into()));
+        }
+        if self.limit.is_some_and(|limit| limit > EXPORT_LIMIT_MAX) {
+            let why =
+                format!("`limit` must be at most {EXPORT_LIMIT_MAX}; without it, everything is exported");
+            return Err(Error::Bad(why));
         }
         Ok(())
     }
