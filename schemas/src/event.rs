@@ -10,6 +10,7 @@ use crate::id::{
     TenantId, ToolCallId,
 };
 use crate::kind::Kind;
+pub use crate::notice::Notice;
 use crate::order::{Order, Pending, PolicyChange, ReceiverDisabled, Redrive, Ruling, Switch};
 use crate::redact::Redaction;
 use crate::response::{Acknowledgement, Attempt, DeadLettered, Decided, Revocation};
@@ -484,35 +485,4 @@ pub struct SourceRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Value>")]
     pub original: Option<Box<RawValue>>,
-}
-
-/// Something about the record itself: a gap, a clock, an integrity failure.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-pub struct Notice {
-    /// The shard it concerns.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shard: Option<crate::record::Shard>,
-    /// First offset concerned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from_offset: Option<u64>,
-    /// First offset no longer concerned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to_offset: Option<u64>,
-    /// The producer concerned: the CloudEvents `source` of its events.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    /// How many records or events are missing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing: Option<u64>,
-    /// How far the clock is ahead of Kafka's time, in milliseconds; negative when it is behind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub skew_ms: Option<i64>,
-    /// Who did it, when somebody did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub author: Option<String>,
-    /// Where a dead letter stands now that it was sent again: `topic:partition:offset`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sent_as: Option<String>,
-    /// What happened, for people.
-    pub text: String,
 }

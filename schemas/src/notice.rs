@@ -3,7 +3,10 @@
 
 use crate::event::{Body, Event};
 use crate::id::{EventId, EventSource, InvalidId, TenantId};
+use crate::record::Shard;
 use crate::timestamp::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Whose notices are: those of the installation, not of one tenant.
 const TENANT: &str = "default";
@@ -25,4 +28,35 @@ pub fn notice(source: &str, id: &str, now: Timestamp, body: Body) -> Result<Even
         redactions: Vec::new(),
         body,
     })
+}
+
+/// Something about the record itself: a gap, a clock, an integrity failure.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Notice {
+    /// The shard it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// First offset concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_offset: Option<u64>,
+    /// First offset no longer concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_offset: Option<u64>,
+    /// The producer concerned: the CloudEvents `source` of its events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// How many records or events are missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<u64>,
+    /// How far the clock is ahead of Kafka's time, in milliseconds; negative when it is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skew_ms: Option<i64>,
+    /// Who did it, when somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Where a dead letter stands now that it was sent again: `topic:partition:offset`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_as: Option<String>,
+    /// What happened, for people.
+    pub text: String,
 }

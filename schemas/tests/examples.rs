@@ -12,11 +12,8 @@ use ambit_schemas::event::{
 use ambit_schemas::finding::{
     ClauseRef, EventRef, Finding, Maturity, Risk, RiskFactor, RuleRef, Severity, finding_id,
 };
-use ambit_schemas::order::{Order, Pending, PolicyChange, ReceiverDisabled, Redrive, Ruling, Switch};
 use ambit_schemas::redact::Redaction;
-use ambit_schemas::response::{
-    Acknowledgement, Action, Attempt, DeadLettered, Decided, HeldBack, PolicyRef, Revocation, Target,
-};
+use ambit_schemas::response::Target;
 use ambit_schemas::trail::{Outcome, QueryRecord, SavedSearch};
 use ambit_schemas::triage::{CaseChange, Disposition, Suppression, TriageChange, TriageState};
 use ambit_schemas::{Kind, Shard, Timestamp, Topic};
@@ -25,11 +22,11 @@ use serde_json::json;
 use serde_json::value::to_raw_value;
 
 /// Parses any id type.
-fn id<T: for<'a> TryFrom<&'a str>>(text: &str) -> T {
+pub fn id<T: for<'a> TryFrom<&'a str>>(text: &str) -> T {
     T::try_from(text).unwrap_or_else(|_| panic!("`{text}` is an id"))
 }
 
-fn at(second: i64) -> Timestamp {
+pub fn at(second: i64) -> Timestamp {
     Timestamp::parse("2026-11-24T09:00:00Z").unwrap().plus_micros(second * 1_000_000)
 }
 
@@ -193,7 +190,7 @@ fn task() -> TaskRef {
     TaskRef { id: id("task-7"), root: id("task-7"), parent: None }
 }
 
-fn target() -> Target {
+pub fn target() -> Target {
     Target {
         agent_uid: Some(agent().uid),
         task_id: Some(id("task-7")),
@@ -202,7 +199,7 @@ fn target() -> Target {
     }
 }
 
-fn finding() -> Box<Finding> {
+pub fn finding() -> Box<Finding> {
     let (source, event) = (id("gateway-1"), id("evt-tool_call.requested"));
     Box::new(Finding {
         id: finding_id(&id("E-DEST"), 1, &id("acme"), (&source, &event), "/destinations"),
@@ -234,23 +231,6 @@ fn finding() -> Box<Finding> {
         revocation: None,
         controls: vec!["ASI02".into()],
         time: at(3),
-    })
-}
-
-fn revocation() -> Box<Revocation> {
-    Box::new(Revocation {
-        response_id: id("rsp-1"),
-        finding_id: finding().id,
-        target: target(),
-        receiver: Some(id("idp")),
-        effective_at: Some(at(4)),
-        evidence: Some("no use in 60 s".into()),
-        action: Some(Action::RevokeTask),
-        decided_at: Some(at(3)),
-        acknowledged_at: Some(at(4)),
-        round: 1,
-        residual_seconds: Some(896),
-        uses: finding().events,
     })
 }
 
@@ -353,98 +333,6 @@ fn source_record() -> Box<SourceRecord> {
     })
 }
 
-fn decided() -> Box<Decided> {
-    Box::new(Decided {
-        response_id: id("rsp-1"),
-        finding_id: finding().id,
-        rule_id: id("E-DEST"),
-        severity: Severity::High,
-        action: Action::Notify,
-        held_back: Some(HeldBack { action: Action::RevokeTask, reason: "budget".into() }),
-        target: target(),
-        receivers: vec![id("idp")],
-        policy: PolicyRef { digest: "01".repeat(32), rule: "default".into() },
-        decided_at: Some(at(3)),
-        until: Some(at(603)),
-        authors: vec![id("sam")],
-    })
-}
-
-fn pending() -> Box<Pending> {
-    Box::new(Pending {
-        response_id: id("rsp-1"),
-        finding_id: finding().id,
-        action: Action::RevokeTree,
-        target: target(),
-        reason: "blast_radius".into(),
-        approvals: 2,
-        expires_at: at(3_600),
-        credentials: 41,
-        tasks: 12,
-    })
-}
-
-fn ruling() -> Box<Ruling> {
-    Box::new(Ruling { response_id: id("rsp-1"), author: id("sam"), reason: Some("seen".into()) })
-}
-
-fn switch() -> Switch {
-    Switch { author: id("sam"), reason: "a rule went wrong".into() }
-}
-
-fn order() -> Box<Order> {
-    Box::new(Order {
-        response_id: id("rsp-2"),
-        action: Action::Pause,
-        target: target(),
-        author: id("sam"),
-        reason: "it buys what nobody asked for".into(),
-        until: Some(at(600)),
-    })
-}
-
-fn attempt() -> Box<Attempt> {
-    Box::new(Attempt {
-        attempt_id: id("att-1"),
-        delivery_id: id("dlv-1"),
-        response_id: id("rsp-1"),
-        finding_id: finding().id,
-        receiver: id("idp"),
-        action: Action::RevokeTask,
-        number: 1,
-        started_at: at(3),
-        duration_us: 1_830,
-        http_status: None,
-        error: Some("timeout".into()),
-        next_at: Some(at(4)),
-    })
-}
-
-fn taken() -> Box<Acknowledgement> {
-    Box::new(Acknowledgement {
-        delivery_id: id("dlv-1"),
-        response_id: id("rsp-1"),
-        finding_id: finding().id,
-        receiver: id("idp"),
-        action: Action::RevokeTask,
-        attempts: 2,
-        http_status: 204,
-        acknowledged_at: at(4),
-    })
-}
-
-fn dead() -> Box<DeadLettered> {
-    Box::new(DeadLettered {
-        delivery_id: id("dlv-1"),
-        response_id: id("rsp-1"),
-        finding_id: finding().id,
-        receiver: id("idp"),
-        action: Action::RevokeTask,
-        attempts: 10,
-        reason: "gone".into(),
-    })
-}
-
 fn body(kind: Kind) -> Body {
     let signed = || Box::new(SignedEnvelope::sign(&envelope(), &SigningKey::from_bytes(&[7; 32])).unwrap());
     let delegation = || {
@@ -504,34 +392,24 @@ fn body(kind: Kind) -> Body {
         Kind::FindingCreated => Body::FindingCreated(finding()),
         Kind::FindingUpdated => Body::FindingUpdated(triage()),
         Kind::FindingClosed => Body::FindingClosed(triage()),
-        Kind::ResponseDecided => Body::ResponseDecided(decided()),
-        Kind::ResponseAttempted => Body::ResponseAttempted(attempt()),
-        Kind::ResponseAcknowledged => Body::ResponseAcknowledged(taken()),
-        Kind::ResponseDeadLettered => Body::ResponseDeadLettered(dead()),
-        Kind::ResponseOrdered => Body::ResponseOrdered(order()),
-        Kind::ResponsePending => Body::ResponsePending(pending()),
-        Kind::ResponseApproved => Body::ResponseApproved(ruling()),
-        Kind::ResponseDenied => Body::ResponseDenied(ruling()),
-        Kind::ResponseExpired => Body::ResponseExpired(pending()),
-        Kind::ResponsesStopped => Body::ResponsesStopped(switch()),
-        Kind::ResponsesResumed => Body::ResponsesResumed(switch()),
-        Kind::DeliveryRedriven => Body::DeliveryRedriven(Box::new(Redrive {
-            delivery_id: id("dlv-1"),
-            author: id("sam"),
-            reason: "the provider is up again".into(),
-        })),
-        Kind::PolicyChanged => {
-            Body::PolicyChanged(PolicyChange { digest: "02".repeat(32), previous: Some("01".repeat(32)) })
-        }
-        Kind::ReceiverDisabled => Body::ReceiverDisabled(ReceiverDisabled {
-            receiver: id("idp"),
-            delivery_id: id("dlv-1"),
-            configuration: "03".repeat(32),
-        }),
-        Kind::RevocationRequested => Body::RevocationRequested(revocation()),
-        Kind::RevocationDelivered => Body::RevocationDelivered(revocation()),
-        Kind::RevocationConfirmed => Body::RevocationConfirmed(revocation()),
-        Kind::RevocationFailed => Body::RevocationFailed(revocation()),
+        Kind::ResponseDecided
+        | Kind::ResponseAttempted
+        | Kind::ResponseAcknowledged
+        | Kind::ResponseDeadLettered
+        | Kind::ResponseOrdered
+        | Kind::ResponsePending
+        | Kind::ResponseApproved
+        | Kind::ResponseDenied
+        | Kind::ResponseExpired
+        | Kind::ResponsesStopped
+        | Kind::ResponsesResumed
+        | Kind::DeliveryRedriven
+        | Kind::PolicyChanged
+        | Kind::ReceiverDisabled => crate::examples_orders::body(kind),
+        Kind::RevocationRequested => Body::RevocationRequested(crate::examples_orders::revocation()),
+        Kind::RevocationDelivered => Body::RevocationDelivered(crate::examples_orders::revocation()),
+        Kind::RevocationConfirmed => Body::RevocationConfirmed(crate::examples_orders::revocation()),
+        Kind::RevocationFailed => Body::RevocationFailed(crate::examples_orders::revocation()),
         Kind::GapDetected => Body::GapDetected(notice()),
         Kind::SourceRecorded => Body::SourceRecorded(source_record()),
         Kind::ClockSkewed => Body::ClockSkewed(notice()),

@@ -16,6 +16,7 @@
 )]
 
 mod examples;
+mod examples_orders;
 mod golden;
 mod hostile;
 mod json_schema;

@@ -155,6 +155,7 @@ fn a_clock_that_is_ahead_does_not_make_a_revocation_fail() {
 
 #[test]
 fn what_counts_depends_on_what_was_revoked() {
+    use Action::{RevokeCredential, RevokeTask, RevokeTree};
     let elsewhere = |mut event: Event, task: &str, root: &str| {
         let of = event.task.as_mut().unwrap();
         (of.id, of.root) = (TaskId::try_from(task).unwrap(), TaskId::try_from(root).unwrap());
@@ -170,7 +171,6 @@ fn what_counts_depends_on_what_was_revoked() {
         event
     };
     let seen = |action: Action, event: &Event| watch(action).sight(event, None).is_some();
-    use Action::{RevokeCredential, RevokeTask, RevokeTree};
     for (event, credential, task, tree) in [
         (calls(), false, true, true),
         (presents(calls(), "jti-19"), true, true, true),

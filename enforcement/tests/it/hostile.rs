@@ -115,7 +115,7 @@ async fn rude(manners: Manners) -> (String, JoinSet<()>) {
                     Manners::Babbles => b"220 smtp.example ESMTP\r\n",
                 };
                 let (piece, pause): (&[u8], u64) = match manners {
-                    Manners::Floods => (&[b'x'; 65_536], 0),
+                    Manners::Floods => (&[b'x'; 8_192], 0),
                     Manners::Drips | Manners::Babbles => (b"0", 200),
                 };
                 let mut sent = stream.write_all(begin).await;

@@ -77,12 +77,8 @@ impl World {
     }
 }
 
-fn ruling(response: &ResponseId, author: &str) -> Box<Ruling> {
-    Box::new(Ruling {
-        response_id: response.clone(),
-        author: PrincipalId::try_from(author).unwrap(),
-        reason: None,
-    })
+fn ruling(response: &ResponseId, author: &str) -> Ruling {
+    Ruling { response_id: response.clone(), author: PrincipalId::try_from(author).unwrap(), reason: None }
 }
 
 fn order(id: &str, action: Action, until: Option<Timestamp>) -> Body {
@@ -124,17 +120,17 @@ fn question(world: &mut World) -> ResponseId {
 fn beyond_the_budget_two_people_must_approve() {
     let mut world = World::new(SMALL_BUDGET);
     let asked = question(&mut world);
-    world.say(10, Body::ResponseApproved(ruling(&asked, "sam")));
-    world.say(11, Body::ResponseApproved(ruling(&asked, "Sam")));
+    world.say(10, Body::ResponseApproved(Box::new(ruling(&asked, "sam"))));
+    world.say(11, Body::ResponseApproved(Box::new(ruling(&asked, "Sam"))));
     let agent = finding(2).agent.unwrap().uid.to_string();
-    world.say(12, Body::ResponseApproved(ruling(&asked, &agent)));
+    world.say(12, Body::ResponseApproved(Box::new(ruling(&asked, &agent))));
     world.attend(13);
     assert_eq!(
         world.outbox.question(&asked).unwrap().as_deref(),
         Some("waiting"),
         "one person, and the agent itself"
     );
-    world.say(14, Body::ResponseApproved(ruling(&asked, "alex")));
+    world.say(14, Body::ResponseApproved(Box::new(ruling(&asked, "alex"))));
     world.attend(15);
     assert_eq!(world.outbox.question(&asked).unwrap().as_deref(), Some("approved"));
     assert_eq!(world.actions(15), [Action::RevokeTask, Action::RevokeTask, Action::Notify]);
@@ -153,9 +149,9 @@ fn one_no_is_enough_and_silence_lapses() {
     let mut world = World::new(SMALL_BUDGET);
     let asked = question(&mut world);
     for (second, body) in [
-        (10, Body::ResponseApproved(ruling(&asked, "sam"))),
-        (11, Body::ResponseDenied(ruling(&asked, "alex"))),
-        (12, Body::ResponseApproved(ruling(&asked, "kim"))),
+        (10, Body::ResponseApproved(Box::new(ruling(&asked, "sam")))),
+        (11, Body::ResponseDenied(Box::new(ruling(&asked, "alex")))),
+        (12, Body::ResponseApproved(Box::new(ruling(&asked, "kim")))),
     ] {
         world.say(second, body);
     }
@@ -165,10 +161,10 @@ fn one_no_is_enough_and_silence_lapses() {
 
     let mut world = World::new(SMALL_BUDGET);
     let asked = question(&mut world);
-    world.say(10, Body::ResponseApproved(ruling(&asked, "sam")));
+    world.say(10, Body::ResponseApproved(Box::new(ruling(&asked, "sam"))));
     world.attend(600);
     assert_eq!(world.outbox.question(&asked).unwrap().as_deref(), Some("waiting"));
-    world.say(602, Body::ResponseApproved(ruling(&asked, "alex")));
+    world.say(602, Body::ResponseApproved(Box::new(ruling(&asked, "alex"))));
     world.attend(603);
     assert_eq!(
         world.outbox.question(&asked).unwrap().as_deref(),
