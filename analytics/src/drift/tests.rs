@@ -75,7 +75,7 @@ fn usual(number: u32, rng: &mut SmallRng) -> Finished {
 
 #[test]
 fn a_baseline_says_what_its_tasks_did_and_how_sure_that_is() {
-    let tasks = (0..200).map(|number| {
+    let tasks = (0..200_u32).map(|number| {
         let reached: &[(&str, bool)] = if number.is_multiple_of(2) { &[("kb.example", false)] } else { &[] };
         task(number, "a", 1 + number % 4, reached)
     });
@@ -174,7 +174,7 @@ fn a_slow_roll_passes_from_one_version_to_the_next_and_is_caught_against_the_fir
 fn a_poisoned_baseline_shows_what_it_would_make_usual() {
     let mut rng = SmallRng::seed_from_u64(4);
     let clean = baseline((0..300).map(|number| usual(number, &mut rng)));
-    let poisoned = baseline((0..300).map(|number| {
+    let poisoned = baseline((0..300_u32).map(|number| {
         let reached: &[(&str, bool)] = if number.is_multiple_of(5) { &[("evil.example", true)] } else { &[] };
         task(number, if number.is_multiple_of(2) { "a" } else { "b" }, 3, reached)
     }));
