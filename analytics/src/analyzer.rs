@@ -161,11 +161,7 @@ impl Analyzer {
                 Vec::new()
             }
             Body::BaselineApproved(signed) => self.baseline(event, signed),
-            Body::ToolCallDenied(_) => {
-                self.drift_denied(item);
-                self.state.coverage.not_judged += 1;
-                Vec::new()
-            }
+            Body::ToolCallDenied(_) => self.denied(item),
             Body::EnvelopeProposed(_)
             | Body::ApprovalRequested(_)
             | Body::ApprovalDenied(_)
@@ -209,6 +205,13 @@ impl Analyzer {
                 Vec::new()
             }
         }
+    }
+
+    /// What was refused has done nothing: it is only counted.
+    fn denied(&mut self, item: &Event) -> Vec<Finding> {
+        self.drift_denied(item);
+        self.state.coverage.not_judged += 1;
+        Vec::new()
     }
 
     fn life(&mut self, item: &Event, step: Step) -> Vec<Finding> {

@@ -102,7 +102,9 @@ pub async fn run(config: &Config, command: &BaselineCommand) -> anyhow::Result<(
         }
         BaselineCommand::Diff { draft } => {
             let drifted = history.drifted(&read(draft)?);
-            drifted.iter().for_each(|line| print(line));
+            for line in &drifted {
+                print(line);
+            }
             if drifted.is_empty() {
                 print("nothing beyond what approved versions allow");
             }
@@ -205,7 +207,9 @@ async fn build(
         std::fs::write(&path, serde_json::to_string_pretty(&draft)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         print(&format!("{}  {}", path.display(), line(&draft)));
-        history.drifted(&draft).iter().for_each(|told| print(&format!("  {told}")));
+        for told in history.drifted(&draft) {
+            print(&format!("  {told}"));
+        }
     }
     print(&format!(
         "{} drafts of {} tasks in {events} events; {} tasks with findings were left out{}",
@@ -287,7 +291,9 @@ async fn approve(
         let mut draft = read(path)?;
         let drifted = history.drifted(&draft);
         if !drifted.is_empty() && !accept_drift {
-            drifted.iter().for_each(|line| print(line));
+            for line in &drifted {
+                print(line);
+            }
             bail!(
                 "{} allows more than approved versions did: see above; approve it with --accept-drift if that is wanted",
                 path.display()

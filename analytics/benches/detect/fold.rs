@@ -89,7 +89,9 @@ fn judge(events: &[Sequenced<Event>], options: &Arc<Options>, counts: bool) -> (
         found += analyzer.judge(event).len();
     }
     let rate = events.len() as f64 / start.elapsed().as_secs_f64();
-    analyzer.take_finished().into_iter().for_each(|finished| builder.add(finished));
+    for finished in analyzer.take_finished() {
+        builder.add(finished);
+    }
     (rate, builder, found)
 }
 

@@ -255,7 +255,9 @@ mod tests {
         #[test]
         fn evidence_survives_a_snapshot(xs in prop::collection::vec(0.0_f64..1.0, 0..20)) {
             let (test, mut evidence) = (Test::share(0.2), Evidence::default());
-            xs.iter().for_each(|x| evidence.update(&test, Scheme::ShiryaevRoberts, *x, 1.0));
+            for x in xs {
+                evidence.update(&test, Scheme::ShiryaevRoberts, x, 1.0);
+            }
             let bytes = postcard::to_allocvec(&evidence).unwrap();
             prop_assert_eq!(postcard::from_bytes::<Evidence>(&bytes).unwrap(), evidence);
         }

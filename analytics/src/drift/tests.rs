@@ -46,7 +46,9 @@ fn task(number: u32, agent: &str, calls: u32, reached: &[(&str, bool)]) -> Finis
 
 fn baselines(tasks: impl IntoIterator<Item = Finished>, false_alerts_per_day: f64) -> Vec<Baseline> {
     let mut builder = Builder::default();
-    tasks.into_iter().for_each(|task| builder.add(task));
+    for task in tasks {
+        builder.add(task);
+    }
     let from = Timestamp::from_micros(START_US);
     let settings = Settings {
         from,
@@ -68,13 +70,13 @@ fn whole(tasks: impl IntoIterator<Item = Finished>) -> Baseline {
 
 /// A task of three calls, give or take one.
 fn usual(number: u32, rng: &mut SmallRng) -> Finished {
-    task(number, if number % 2 == 0 { "a" } else { "b" }, rng.random_range(2..=4), &[])
+    task(number, if number.is_multiple_of(2) { "a" } else { "b" }, rng.random_range(2..=4), &[])
 }
 
 #[test]
 fn a_baseline_says_what_its_tasks_did_and_how_sure_that_is() {
-    let tasks = (0..200).map(|number| {
-        let reached: &[(&str, bool)] = if number % 2 == 0 { &[("kb.example", false)] } else { &[] };
+    let tasks = (0..200_u32).map(|number| {
+        let reached: &[(&str, bool)] = if number.is_multiple_of(2) { &[("kb.example", false)] } else { &[] };
         task(number, "a", 1 + number % 4, reached)
     });
     let drafts = baselines(tasks, 0.1);
@@ -109,7 +111,7 @@ fn new_is_what_no_other_agent_or_of_one_agent_no_other_task_has_reached() {
             .map(|number| {
                 let host = [(hosts[number as usize].as_str(), true)];
                 let agent = agents[number as usize % agents.len()];
-                task(number, agent, 2, if number % 10 == 0 { &host } else { &[] })
+                task(number, agent, 2, if number.is_multiple_of(10) { &host } else { &[] })
             })
             .collect()
     };
@@ -172,9 +174,9 @@ fn a_slow_roll_passes_from_one_version_to_the_next_and_is_caught_against_the_fir
 fn a_poisoned_baseline_shows_what_it_would_make_usual() {
     let mut rng = SmallRng::seed_from_u64(4);
     let clean = baseline((0..300).map(|number| usual(number, &mut rng)));
-    let poisoned = baseline((0..300).map(|number| {
-        let reached: &[(&str, bool)] = if number % 5 == 0 { &[("evil.example", true)] } else { &[] };
-        task(number, if number % 2 == 0 { "a" } else { "b" }, 3, reached)
+    let poisoned = baseline((0..300_u32).map(|number| {
+        let reached: &[(&str, bool)] = if number.is_multiple_of(5) { &[("evil.example", true)] } else { &[] };
+        task(number, if number.is_multiple_of(2) { "a" } else { "b" }, 3, reached)
     }));
     let told: Vec<String> = compare(&clean, &poisoned).iter().map(ToString::to_string).collect();
     assert!(told.iter().any(|line| line.contains("host: 1 that were not there: evil.example")), "{told:?}");
