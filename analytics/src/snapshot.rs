@@ -4,6 +4,7 @@ use crate::analyzer::Analyzer;
 use crate::options::Options;
 use crate::prepare::Preparer;
 use crate::rules;
+use crate::sigma::ENGINE;
 use crate::state::State;
 use ambit_schemas::Shard;
 use serde::{Deserialize, Serialize};
@@ -50,7 +51,8 @@ struct ContentRef<'a> {
 
 /// The rules and their versions, as text.
 fn rules_in_force() -> String {
-    rules::ALL.iter().map(|rule| format!("{}@{}", rule.id, rule.version)).collect::<Vec<_>>().join(" ")
+    let built_in = rules::ALL.iter().map(|rule| format!("{}@{}", rule.id, rule.version));
+    built_in.chain([ENGINE.to_owned()]).collect::<Vec<_>>().join(" ")
 }
 
 impl Analyzer {
@@ -83,6 +85,9 @@ impl Analyzer {
             return Err(SnapshotError::Rules);
         }
         content.state.compile();
+        if !content.state.sigma.compile() {
+            return Err(SnapshotError::Rules);
+        }
         let Content { shard, next_offset, state, .. } = content;
         let preparer = Preparer::new(Arc::clone(&options));
         Ok(Self { shard, options, next_offset, state, preparer, reused: None, tree: None, finished: None })
