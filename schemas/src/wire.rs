@@ -14,9 +14,9 @@ pub mod v1 {
     use crate::order::{Order, Pending, PolicyChange, ReceiverDisabled, Redrive, Ruling, Switch};
     use crate::redact::Redaction;
     use crate::response::{Acknowledgement, Attempt, DeadLettered, Decided, Revocation};
+    use crate::ruleset::RulesActivated;
     use crate::trail::{QueryRecord, SavedSearch};
     use crate::triage::{CaseChange, Suppression, TriageChange};
-    use crate::ruleset::RulesActivated;
     use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};
 

@@ -17,9 +17,9 @@ use ambit_schemas::redact::Redaction;
 use ambit_schemas::response::{
     Acknowledgement, Action, Attempt, DeadLettered, Decided, HeldBack, PolicyRef, Revocation, Target,
 };
+use ambit_schemas::ruleset::{RuleDocument, RulesActivated};
 use ambit_schemas::trail::{Outcome, QueryRecord, SavedSearch};
 use ambit_schemas::triage::{CaseChange, Disposition, Suppression, TriageChange, TriageState};
-use ambit_schemas::ruleset::{RuleDocument, RulesActivated};
 use ambit_schemas::{Kind, Shard, Timestamp, Topic};
 use ed25519_dalek::SigningKey;
 use serde_json::json;

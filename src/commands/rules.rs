@@ -65,8 +65,12 @@ fn examine(documents: &[RuleDocument]) -> ExitCode {
 }
 
 fn list(documents: &[RuleDocument], may_revoke: bool) -> anyhow::Result<()> {
-    let set = RuleSet::compile(documents, may_revoke).context("the rules cannot be used: see `ambit rules check`")?;
-    print(&format!("{:<42} {:>10} {:<8} {:<10} {:<16} title", "rule", "version", "severity", "maturity", "kind"));
+    let set = RuleSet::compile(documents, may_revoke)
+        .context("the rules cannot be used: see `ambit rules check`")?;
+    print(&format!(
+        "{:<42} {:>10} {:<8} {:<10} {:<16} title",
+        "rule", "version", "severity", "maturity", "kind"
+    ));
     for rule in set.summaries() {
         let maturity = format!("{:?}", rule.maturity).to_lowercase();
         let quiet = if rule.tells { "" } else { " (serves a correlation)" };

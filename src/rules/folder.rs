@@ -30,7 +30,10 @@ pub struct Folder {
 
 impl fmt::Debug for Folder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Folder").field("dir", &self.dir).field("may_revoke", &self.may_revoke).finish_non_exhaustive()
+        f.debug_struct("Folder")
+            .field("dir", &self.dir)
+            .field("may_revoke", &self.may_revoke)
+            .finish_non_exhaustive()
     }
 }
 
@@ -81,7 +84,10 @@ fn walk(root: &Path, dir: &Path, depth: usize, documents: &mut Vec<RuleDocument>
             walk(root, &path, depth + 1, documents)?;
         } else if is_rule {
             if documents.len() >= RULE_DOCUMENTS_MAX {
-                bail!("{} has more than {RULE_DOCUMENTS_MAX} files of rules: put several into one", root.display());
+                bail!(
+                    "{} has more than {RULE_DOCUMENTS_MAX} files of rules: put several into one",
+                    root.display()
+                );
             }
             documents.push(document(root, &path)?);
         }

@@ -66,7 +66,8 @@ impl Drop for Watch {
 /// fault that is told.
 fn look(folder: &Folder, last: &mut Option<String>, seen: &Mutex<Seen>) {
     let read = folder.documents();
-    let digest = read.as_ref().map_or_else(|error| format!("{error:#}"), |all| digest_of(all, folder.may_revoke));
+    let digest =
+        read.as_ref().map_or_else(|error| format!("{error:#}"), |all| digest_of(all, folder.may_revoke));
     if last.as_ref() == Some(&digest) {
         return;
     }
@@ -79,7 +80,8 @@ fn look(folder: &Folder, last: &mut Option<String>, seen: &Mutex<Seen>) {
             *seen = Seen { set: Some(Arc::new(set)), fault: None };
         }
         Err(error) => {
-            let fault = format!("the rules in the folder are not put in force, those before them stay: {error:#}");
+            let fault =
+                format!("the rules in the folder are not put in force, those before them stay: {error:#}");
             tracing::error!("{fault}");
             seen.fault = Some(fault);
         }
@@ -120,9 +122,13 @@ mod tests {
         let watch = Watch::start(folder).unwrap();
         let first = watch.seen().set.unwrap();
         assert_eq!(first.documents.iter().map(|one| one.path.as_str()).collect::<Vec<_>>(), ["below/a.yml"]);
-        fs::write(dir.path().join("b.yml"), RULE.replace("id: t", "id: u").replace("level: low\n", "")).unwrap();
+        fs::write(dir.path().join("b.yml"), RULE.replace("id: t", "id: u").replace("level: low\n", ""))
+            .unwrap();
         let faulty = until(&watch, |seen| seen.fault.is_some());
-        assert!(faulty.fault.as_ref().unwrap().contains("b.yml:1: error: the rule needs a `level`"), "{faulty:?}");
+        assert!(
+            faulty.fault.as_ref().unwrap().contains("b.yml:1: error: the rule needs a `level`"),
+            "{faulty:?}"
+        );
         assert_eq!(faulty.set.unwrap().digest, first.digest, "the set before stays");
         fs::write(dir.path().join("b.yml"), RULE.replace("id: t", "id: u")).unwrap();
         let second = until(&watch, |seen| seen.fault.is_none()).set.unwrap();

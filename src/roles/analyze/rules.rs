@@ -48,7 +48,8 @@ impl Analyze {
                 // The same set may be put in force again later, and is another event then.
                 let id = format!("rules-{shard}-{}-{}", set.digest, analyzer.next_offset());
                 let body = Body::RulesActivated(Box::new(RulesActivated::clone(&set)));
-                let event = notice(SOURCE, &id, (self.clock)(), body).context("a set of rules cannot be written")?;
+                let event =
+                    notice(SOURCE, &id, (self.clock)(), body).context("a set of rules cannot be written")?;
                 let outgoing = encode(&event).context("a set of rules cannot be written")?;
                 let sent = self.producer.enqueue_to(shard.partition, outgoing);
                 work.pending.push_back(sent.context("a set of rules cannot be sent to Kafka")?);
