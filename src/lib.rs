@@ -9,6 +9,7 @@ pub mod import;
 pub mod keys;
 pub mod output;
 pub mod roles;
+pub mod rules;
 pub mod runs;
 pub mod runtime;
 pub mod simulate;

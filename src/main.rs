@@ -65,7 +65,7 @@ fn log(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn dispatch(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
-    if !matches!(command, Command::Config(_) | Command::Eval(_)) {
+    if !matches!(command, Command::Config(_) | Command::Eval(_) | Command::Rules(_)) {
         config::check(&config)?;
     }
     match command {
@@ -98,6 +98,7 @@ async fn dispatch(command: Command, mut config: Config) -> anyhow::Result<ExitCo
         Command::Export(args) => commands::ask::export(&config, &args).await?,
         Command::Baseline(command) => commands::baseline::run(&config, &command).await?,
         Command::Replay(args) => return commands::replay::run(&config, &args).await,
+        Command::Rules(command) => return commands::rules::run(&config, &command),
         Command::DeadLetters(command) => return commands::dead_letters::run(&config, &command).await,
         Command::Respond(command) => commands::respond::run(&config, &command).await?,
         Command::Verify(args) => return commands::verify::run(&config, &args).await,

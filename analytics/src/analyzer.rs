@@ -87,6 +87,11 @@ impl Analyzer {
         let at =
             leak.first().map_or(0, |leak| findings.partition_point(|told| told.severity >= leak.severity));
         findings.splice(at..at, leak);
+        let customer = self.customer(prepared);
+        if !customer.is_empty() {
+            findings.extend(customer);
+            findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+        }
         for finding in &mut findings {
             self.state.risks.take(finding);
         }
@@ -160,6 +165,7 @@ impl Analyzer {
                 self.state.coverage.lifecycle_steps += 1;
                 Vec::new()
             }
+            Body::RulesActivated(activated) => self.activated(prepared, activated),
             Body::BaselineApproved(signed) => self.baseline(event, signed),
             Body::ToolCallDenied(_) => self.denied(item),
             Body::EnvelopeProposed(_)

@@ -32,6 +32,7 @@ mod prepare;
 mod risk;
 pub mod rules;
 mod secrets;
+pub mod sigma;
 mod snapshot;
 pub mod standing;
 mod state;

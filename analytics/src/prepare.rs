@@ -6,9 +6,11 @@ use crate::compile::Compiled;
 use crate::effect::{Reach, classify, words};
 use crate::options::Options;
 use crate::patterns::Patterns;
+use crate::sigma::{InvalidSet, RuleSet};
 use crate::state::TreeKey;
 use ambit_schemas::envelope::{InvalidEnvelope, SignedEnvelope};
 use ambit_schemas::event::{Body, Effect, Event, ToolCall};
+use ambit_schemas::ruleset::RulesActivated;
 use ambit_schemas::{Sequenced, encode};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -32,6 +34,8 @@ pub struct Prepared<'a> {
     pub(crate) call: Option<Called>,
     /// Of an approval or amendment.
     pub(crate) envelope: Option<Result<Arc<Compiled>, InvalidEnvelope>>,
+    /// Of a set of the customer's rules.
+    pub(crate) rules: Option<Result<Arc<RuleSet>, InvalidSet>>,
 }
 
 impl Prepared<'_> {
@@ -95,29 +99,32 @@ pub struct Preparer {
     options: Arc<Options>,
     patterns: Patterns,
     tools: HashMap<String, Arc<Tool>>,
+    /// The set of rules that was compiled last: every shard is told the same.
+    set: Option<Arc<RuleSet>>,
 }
 
 impl Preparer {
     /// One that has prepared nothing.
     pub fn new(options: Arc<Options>) -> Self {
-        Self { options, patterns: Patterns::default(), tools: HashMap::new() }
+        Self { options, patterns: Patterns::default(), tools: HashMap::new(), set: None }
     }
 
     /// Prepares one event.
     pub fn prepare<'a>(&mut self, event: Cow<'a, Sequenced<Event>>) -> Prepared<'a> {
         let item = &event.item;
         let key = hash(&["event", item.tenant.as_str(), item.source.as_str(), item.id.as_str()]);
-        let (mut call, mut envelope, content) = (None, None, content_of(item));
+        let (mut call, mut envelope, mut rules, content) = (None, None, None, content_of(item));
         #[expect(clippy::wildcard_enum_match_arm, reason = "all other kinds are judged as they are")]
         match &item.body {
             Body::ToolCallRequested(made) | Body::ToolCallCompleted(made) => call = Some(self.called(made)),
             Body::EnvelopeApproved(signed) | Body::EnvelopeAmended(signed) => {
                 envelope = Some(self.compile(signed));
             }
+            Body::RulesActivated(activated) => rules = Some(self.set(activated)),
             _ => {}
         }
         let tree = TreeKey::of(item);
-        Prepared { event, key, content, tree, call, envelope }
+        Prepared { event, key, content, tree, call, envelope, rules }
     }
 
     fn called(&mut self, call: &ToolCall) -> Called {
@@ -130,6 +137,17 @@ impl Preparer {
         let key = hash(&["call", call.id.as_str()]);
         let answer = hash(&["answer", call.id.as_str(), &call.name]);
         Called { key, answer, tool, reach, effect }
+    }
+
+    fn set(&mut self, activated: &RulesActivated) -> Result<Arc<RuleSet>, InvalidSet> {
+        let (keys, signed) = (&self.options.approver_keys, self.options.require_signature);
+        if let Some(set) = self.set.as_ref().filter(|set| set.digest() == activated.digest) {
+            RuleSet::trust(activated, keys, signed)?;
+            return Ok(Arc::clone(set));
+        }
+        let set = Arc::new(RuleSet::activated(activated, keys, signed)?);
+        self.set = Some(Arc::clone(&set));
+        Ok(set)
     }
 
     fn compile(&mut self, signed: &SignedEnvelope) -> Result<Arc<Compiled>, InvalidEnvelope> {

@@ -145,6 +145,8 @@ rules! {
     DRIFT_INVALID = "S-INVALID" @ 1 Incubating, "Baseline that cannot be used", ["CC7.2"];
     /// An event has the name of another one.
     REUSE = "X-REUSE" @ 1 Stable, "Event id used again for another event", ["ASI10", "CC7.2"];
+    /// A set of the customer's rules that nobody who may has signed, or that cannot be read.
+    UNTRUSTED_RULES = "X-RULES" @ 1 Incubating, "Set of rules that cannot be trusted", ["CC8.1", "ASI10"];
     /// Something could not be evaluated.
     ERROR = "X-ERROR" @ 1 Stable, "Action could not be evaluated", ["CC7.2"];
 }

@@ -4,6 +4,7 @@ use crate::analyzer::Analyzer;
 use crate::options::Options;
 use crate::prepare::Preparer;
 use crate::rules;
+use crate::sigma::ENGINE;
 use crate::state::State;
 use ambit_schemas::Shard;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// First bytes of a snapshot.
-const MAGIC: &[u8; 8] = b"ambitsn5";
+const MAGIC: &[u8; 8] = b"ambitsn6";
 /// Length of the checksum.
 const CHECKSUM_BYTES: usize = 32;
 
@@ -50,7 +51,8 @@ struct ContentRef<'a> {
 
 /// The rules and their versions, as text.
 fn rules_in_force() -> String {
-    rules::ALL.iter().map(|rule| format!("{}@{}", rule.id, rule.version)).collect::<Vec<_>>().join(" ")
+    let built_in = rules::ALL.iter().map(|rule| format!("{}@{}", rule.id, rule.version));
+    built_in.chain([ENGINE.to_owned()]).collect::<Vec<_>>().join(" ")
 }
 
 impl Analyzer {
@@ -83,6 +85,9 @@ impl Analyzer {
             return Err(SnapshotError::Rules);
         }
         content.state.compile();
+        if !content.state.sigma.compile() {
+            return Err(SnapshotError::Rules);
+        }
         let Content { shard, next_offset, state, .. } = content;
         let preparer = Preparer::new(Arc::clone(&options));
         Ok(Self { shard, options, next_offset, state, preparer, reused: None, tree: None, finished: None })

@@ -14,6 +14,7 @@ use crate::patterns::Patterns;
 use crate::prepare::hash;
 use crate::risk::Risks;
 use crate::rules;
+use crate::sigma::Sigma;
 use ambit_schemas::envelope::SignedEnvelope;
 use ambit_schemas::finding::Severity;
 use ambit_schemas::id::{AgentId, CredentialId, PrincipalId, TaskId, TenantId};
@@ -62,6 +63,8 @@ pub(crate) struct State {
     pub(crate) coverage: Coverage,
     /// Tasks that are over and whose bounds are kept for what comes late, in the order in which they ended.
     lingering: VecDeque<(TreeKey, TaskId)>,
+    /// The customer's rules, and what they wait for.
+    pub(crate) sigma: Sigma,
 }
 
 /// The latest events, by 128 bits of a hash.

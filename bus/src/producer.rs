@@ -117,9 +117,19 @@ impl Producer {
     /// Hands a record over and returns at once; the result says when Kafka has it. Blocks for a moment when the queue
     /// is full: that is back-pressure, not an error.
     pub fn enqueue(&self, outgoing: Outgoing) -> Result<Pending, Error> {
-        let Outgoing { topic, key, headers, value } = outgoing;
+        self.enqueue_placed(Place { topic: outgoing.topic, partition: None }, outgoing)
+    }
+
+    /// The same, into a partition of choice.
+    pub fn enqueue_to(&self, partition: u32, outgoing: Outgoing) -> Result<Pending, Error> {
+        let partition = Some(i32::try_from(partition).unwrap_or(i32::MAX));
+        self.enqueue_placed(Place { topic: outgoing.topic, partition }, outgoing)
+    }
+
+    fn enqueue_placed(&self, place: Place, outgoing: Outgoing) -> Result<Pending, Error> {
+        let Outgoing { topic: _, key, headers, value } = outgoing;
         loop {
-            match self.try_enqueue(Place { topic, partition: None }, Some(&key), &headers, Some(&value))? {
+            match self.try_enqueue(place, Some(&key), &headers, Some(&value))? {
                 Some(pending) => return Ok(pending),
                 None => std::thread::sleep(QUEUE_PAUSE),
             }

@@ -179,6 +179,10 @@ pub(crate) fn summary(event: &Event) -> String {
         Body::QueryExported(query) => {
             format!("{} took {} items out with {}", query.author, query.rows, query.route)
         }
+        Body::RulesActivated(rules) => match rules.documents.len() {
+            0 => "no rules of the customer's from here on".to_owned(),
+            files => format!("{files} files of the customer's rules are in force from here on"),
+        },
         Body::SearchSaved(search) => format!("{} keeps the search `{}`", search.author, cut(&search.name)),
     }
 }

@@ -312,6 +312,7 @@ body_table! {
     QueryExecuted: query;
     QueryExported: query;
     SearchSaved: saved_search;
+    RulesActivated: rules;
 }
 
 /// An event that cannot be written, because it would not be read back.

@@ -14,6 +14,7 @@ pub use crate::notice::Notice;
 use crate::order::{Order, Pending, PolicyChange, ReceiverDisabled, Redrive, Ruling, Switch};
 use crate::redact::Redaction;
 use crate::response::{Acknowledgement, Attempt, DeadLettered, Decided, Revocation};
+use crate::ruleset::RulesActivated;
 use crate::timestamp::Timestamp;
 use crate::trail::{QueryRecord, SavedSearch};
 use crate::triage::{CaseChange, Suppression, TriageChange};
@@ -248,6 +249,8 @@ bodies! {
     QueryExported(Box<QueryRecord>) => QueryExported;
     /// A question is kept.
     SearchSaved(Box<SavedSearch>) => SearchSaved;
+    /// The customer's rules are these from here on.
+    RulesActivated(Box<RulesActivated>) => RulesActivated;
 }
 
 /// What a call does to the world (OCSF API Activity 6003, with execution told apart).

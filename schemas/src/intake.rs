@@ -86,7 +86,8 @@ pub fn accept(incoming: Incoming, secret: &RedactionSecret) -> Result<Accepted, 
     let record = Record { shard, offset: 0, timestamp_us: 0, key: None, headers, value };
     let event = decode(&record)?;
     let topic = topic_of(event.kind());
-    if topic != Topic::Events {
+    // Rules stand in a shard where its analyzer puts them, signed; not where their sender would.
+    if topic != Topic::Events || event.kind() == Kind::RulesActivated {
         return Err(Refused::Own(event.kind()));
     }
     let outgoing = Outgoing {

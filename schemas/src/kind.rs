@@ -155,6 +155,8 @@ kinds! {
     QueryExported = "query.exported";
     /// Somebody keeps a question for later.
     SearchSaved = "search.saved";
+    /// The customer's rules of a shard are these from here on.
+    RulesActivated = "rules.activated";
 }
 
 /// Why a CloudEvents `type` is not one of ours.

@@ -21,6 +21,7 @@ pub mod payload;
 pub mod record;
 pub mod redact;
 pub mod response;
+pub mod ruleset;
 pub mod sources;
 pub mod timestamp;
 pub mod trail;

@@ -40,3 +40,9 @@ pub const TIME_MIN_US: i64 = 1_420_070_400_000_000;
 /// How far an event's time may lie after the broker's time of its record, in microseconds (one day: a wrong zone, not
 /// a wrong year).
 pub const TIME_AHEAD_MAX_US: i64 = 86_400_000_000;
+/// Largest set of customer rules, in bytes of its documents: with JSON's escapes it stays an event.
+pub const RULES_BYTES_MAX: usize = 512 << 10;
+/// Most documents of one set of customer rules.
+pub const RULE_DOCUMENTS_MAX: usize = 256;
+/// Largest document of customer rules, in bytes.
+pub const RULE_DOCUMENT_BYTES_MAX: usize = 64 << 10;

@@ -14,6 +14,7 @@ pub mod v1 {
     use crate::order::{Order, Pending, PolicyChange, ReceiverDisabled, Redrive, Ruling, Switch};
     use crate::redact::Redaction;
     use crate::response::{Acknowledgement, Attempt, DeadLettered, Decided, Revocation};
+    use crate::ruleset::RulesActivated;
     use crate::trail::{QueryRecord, SavedSearch};
     use crate::triage::{CaseChange, Suppression, TriageChange};
     use schemars::JsonSchema;
@@ -137,6 +138,9 @@ pub mod v1 {
         /// For `search.saved`.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub saved_search: Option<Box<SavedSearch>>,
+        /// For `rules.activated`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub rules: Option<Box<RulesActivated>>,
     }
 
     /// A subject (RFC 9493). Formats other than `opaque` are kept in the stored bytes and read by their `id`.

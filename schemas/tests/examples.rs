@@ -14,6 +14,7 @@ use ambit_schemas::finding::{
 };
 use ambit_schemas::redact::Redaction;
 use ambit_schemas::response::Target;
+use ambit_schemas::ruleset::{RuleDocument, RulesActivated};
 use ambit_schemas::trail::{Outcome, QueryRecord, SavedSearch};
 use ambit_schemas::triage::{CaseChange, Disposition, Suppression, TriageChange, TriageState};
 use ambit_schemas::{Kind, Shard, Timestamp, Topic};
@@ -28,6 +29,12 @@ pub fn id<T: for<'a> TryFrom<&'a str>>(text: &str) -> T {
 
 pub fn at(second: i64) -> Timestamp {
     Timestamp::parse("2026-11-24T09:00:00Z").unwrap().plus_micros(second * 1_000_000)
+}
+
+fn rules() -> RulesActivated {
+    let text = "title: Payment at night\nid: 5d0c0b7a-3a3e-4f0e-9d7e-0a8d3f1f6c11\n".to_owned();
+    let document = RuleDocument { path: "payments/night.yml".into(), text };
+    RulesActivated::sign(vec![document], false, &SigningKey::from_bytes(&[7; 32])).unwrap()
 }
 
 pub fn envelope() -> Envelope {
@@ -414,6 +421,7 @@ fn body(kind: Kind) -> Body {
         Kind::SourceRecorded => Body::SourceRecorded(source_record()),
         Kind::ClockSkewed => Body::ClockSkewed(notice()),
         Kind::IntegrityBroken => Body::IntegrityBroken(notice()),
+        Kind::RulesActivated => Body::RulesActivated(Box::new(rules())),
         Kind::DeadLetterRedriven => Body::DeadLetterRedriven(Notice {
             author: Some("emma".into()),
             sent_as: Some("ambit.events:1:40".into()),

@@ -79,6 +79,9 @@ pub enum Command {
     /// Make, compare and approve baselines: what the tasks of a blueprint usually do.
     #[command(subcommand)]
     Baseline(crate::commands::baseline::BaselineCommand),
+    /// Check and list rules of your own, in Sigma.
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Look at records that are no events, and send them again once they are.
     #[command(subcommand)]
     DeadLetters(DeadLetterCommand),
@@ -152,9 +155,33 @@ pub struct ReplayArgs {
     /// Compare findings before this moment (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
+    /// Judge with the rules in this folder in place of those that were in force then.
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+    /// With `--rules`: as if those of status `stable` may revoke.
+    #[arg(long, requires = "rules")]
+    pub may_revoke: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `ambit rules`.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Say what is wrong with the rules in a folder, and run their examples. Exit code 0: they can be put in force,
+    /// 1: could not be told, 2: they cannot.
+    Check {
+        /// The folder; else `analyzer.rules_dir`.
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// List the rules in a folder.
+    List {
+        /// The folder; else `analyzer.rules_dir`.
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// `ambit simulate`.

@@ -8,6 +8,7 @@ pub mod import;
 pub mod replay;
 pub mod replay_runs;
 pub mod respond;
+pub mod rules;
 pub mod search;
 pub mod simulate;
 pub mod sql;

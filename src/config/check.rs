@@ -69,6 +69,9 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     for path in &config.analyzer.approver_keys {
         keys::public_key(path).context("`analyzer.approver_keys`")?;
     }
+    if let Some(dir) = config.analyzer.rules_dir.as_deref().filter(|dir| !dir.is_dir()) {
+        bail!("`analyzer.rules_dir` names {}, which is not a folder", dir.display());
+    }
     if !config.api.listen.ip().is_loopback() && config.api.allowed_hosts.is_empty() {
         bail!("`api.listen` is {}, not loopback: name the host in `api.allowed_hosts`", config.api.listen);
     }

@@ -102,6 +102,13 @@ pub struct Analyzer {
     /// The agents that there should be: ids, and globs in which `*` does not cross `/` and `**` does. Empty: there is no
     /// register, and nobody is unregistered.
     pub agents: Vec<String>,
+    /// The folder of the customer's rules, in Sigma.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules_dir: Option<PathBuf>,
+    /// Whether the customer's rules of status `stable` may revoke by themselves (INVARIANT E-3).
+    pub rules_may_revoke: bool,
+    /// Seconds between looks at the folder of rules.
+    pub rules_every_seconds: u64,
 }
 
 impl Default for Analyzer {
@@ -111,6 +118,9 @@ impl Default for Analyzer {
             require_signature: true,
             snapshot_every_seconds: 10,
             agents: Vec::new(),
+            rules_dir: None,
+            rules_may_revoke: false,
+            rules_every_seconds: 5,
         }
     }
 }

@@ -7,10 +7,13 @@
 
 pub(crate) mod intake;
 mod recover;
+mod rules;
 
 use self::intake::Intake;
 use self::recover::Alarms;
+use self::rules::Activations;
 use crate::roles::snapshots::{SnapshotWriter, Snapshots, settle};
+use crate::rules::{Folder, Watch};
 use ambit_analytics::{Analyzer, Coverage, Options, Prepared, finding_event};
 use ambit_bus::{Pending, Producer, Profile, ShardConsumer, ShardOwner, StartAt};
 use ambit_schemas::{Record, Shard, Timestamp, Topic, encode};
@@ -41,6 +44,8 @@ pub struct Counters {
     pub skipped: AtomicU64,
     /// Findings given.
     pub findings: AtomicU64,
+    /// Sets of the customer's rules that were written into shards.
+    pub rule_sets: AtomicU64,
     /// Snapshots written.
     pub snapshots: AtomicU64,
     /// Events that were not judged, because neither Kafka nor the store has them.
@@ -85,6 +90,8 @@ pub struct Analyze {
     pub snapshot_every: Duration,
     /// What was done.
     pub counters: Arc<Counters>,
+    /// The customer's rules.
+    pub rules: Folder,
     /// The machine's clock, for notices. Judgement has none (INVARIANT A-2).
     pub clock: fn() -> Timestamp,
 }
@@ -95,6 +102,7 @@ struct Work {
     states: HashMap<Shard, Analyzer>,
     pending: VecDeque<Pending>,
     writer: SnapshotWriter,
+    activations: Activations,
 }
 
 impl Work {
@@ -133,7 +141,9 @@ impl Analyze {
             counters.snapshots.fetch_add(1, Ordering::Relaxed);
         };
         let writer = SnapshotWriter::start(self.snapshots.clone(), runtime, written)?;
-        let work = Work { states: HashMap::new(), pending: VecDeque::new(), writer };
+        let watch = Watch::start(self.rules.clone())?;
+        let activations = Activations::default();
+        let work = Work { states: HashMap::new(), pending: VecDeque::new(), writer, activations };
         let owner = Owner { analyze: self, runtime: runtime.clone(), work: Arc::new(Mutex::new(work)) };
         let mut consumer = ShardConsumer::subscribe(
             &kafka,
@@ -151,6 +161,7 @@ impl Analyze {
             owner.heed(&consumer, &batch.failures)?;
             let prepared = intake.prepare(&batch.records);
             let mut work = owner.work();
+            owner.analyze.activate(&watch, &mut work)?;
             for (record, prepared) in batch.records.iter().zip(&prepared) {
                 if work.states.get(&record.shard).is_some_and(|state| record.offset > state.next_offset()) {
                     owner.recover(&consumer, record.shard, &mut work)?;
@@ -249,6 +260,7 @@ impl ShardOwner for Owner {
         let next = analyzer.next_offset();
         tracing::info!(%shard, offset = next, "judging from here");
         work.states.insert(shard, analyzer);
+        work.activations.forget(&[shard]);
         if next == 0 { StartAt::Earliest } else { StartAt::Offset(next) }
     }
 

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::keys;
 use crate::roles::analyze::{Analyze, Counters};
 use crate::roles::snapshots::Snapshots;
+use crate::rules::Folder;
 use crate::simulate::now;
 use ambit_analytics::{FingerprintSecret, Register};
 use ambit_bus::{Linger, Producer};
@@ -141,6 +142,17 @@ impl Parts<'_> {
         })
     }
 
+    /// The customer's rules, and who puts them in force.
+    pub fn rules(&self) -> anyhow::Result<Folder> {
+        let analyzer = &self.config.analyzer;
+        Ok(Folder {
+            dir: analyzer.rules_dir.clone(),
+            may_revoke: analyzer.rules_may_revoke,
+            every: Duration::from_secs(analyzer.rules_every_seconds.max(1)),
+            key: self.approver()?,
+        })
+    }
+
     /// The analyzer's loop.
     pub fn analyze(&self, store: Store, counters: Arc<Counters>) -> anyhow::Result<Analyze> {
         Ok(Analyze {
@@ -151,6 +163,7 @@ impl Parts<'_> {
             snapshots: Snapshots::open(self.config.analyzer_dir())?,
             snapshot_every: Duration::from_secs(self.config.analyzer.snapshot_every_seconds.max(1)),
             counters,
+            rules: self.rules()?,
             clock: now,
         })
     }

@@ -33,6 +33,7 @@ mod pipeline;
 mod points;
 mod recorded;
 mod respond;
+mod rules;
 mod sources;
 mod sources_otlp;
 mod sources_topics;

@@ -18,3 +18,5 @@ mod fold;
 mod oracle;
 mod rules;
 mod scenario;
+mod sigma;
+mod sigma_windows;

@@ -4,6 +4,7 @@ use ambit_analytics::{Analyzer, Options, Register};
 use ambit_schemas::baseline::{Baseline, SignedBaseline};
 use ambit_schemas::envelope::{Envelope, SignedEnvelope};
 use ambit_schemas::finding::{Finding, Severity};
+use ambit_schemas::ruleset::{RuleDocument, RulesActivated};
 use ambit_schemas::{Event, Record, Sequenced, Shard, Timestamp, Topic, decode};
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
@@ -244,6 +245,10 @@ impl Case {
             "task.envelope.closed" => {
                 data["closed"] = json!({"envelope_id": format!("env-{task}"), "outcome": "completed"});
             }
+            "rules.activated" => {
+                let documents = fields.remove("documents").unwrap_or_default();
+                data["rules"] = activation(serde_json::from_value(documents).unwrap(), &by);
+            }
             "tool_call.requested" | "tool_call.completed" => {
                 data["tool_call"] = json!({"id": format!("call-{index}")});
             }
@@ -259,6 +264,12 @@ impl Case {
         }
         read(&kind, &format!("{task}-{name}"), seconds, &value)
     }
+}
+
+/// A set of the customer's rules, signed.
+fn activation(documents: Vec<RuleDocument>, by: &str) -> Value {
+    let key = if by == "stranger" { SigningKey::from_bytes(&[9; 32]) } else { approver() };
+    serde_json::to_value(RulesActivated::sign(documents, false, &key).unwrap()).unwrap()
 }
 
 fn read(kind: &str, id: &str, seconds: f64, value: &str) -> Event {

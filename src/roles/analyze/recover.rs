@@ -28,7 +28,10 @@ const ALARM: Duration = Duration::from_hours(1);
 
 /// What people should know of shards.
 #[derive(Debug, Default)]
-pub struct Alarms(Mutex<BTreeMap<Shard, Alarm>>);
+pub struct Alarms {
+    shards: Mutex<BTreeMap<Shard, Alarm>>,
+    rules: Mutex<Option<String>>,
+}
 
 #[derive(Debug)]
 struct Alarm {
@@ -42,7 +45,12 @@ impl Alarms {
     fn set(&self, shard: Shard, stays: bool, sentence: String) {
         tracing::error!(%shard, sentence, "the analyzer needs attention");
         let alarm = Alarm { since: Instant::now(), stays, sentence };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, alarm);
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, alarm);
+    }
+
+    /// What is wrong with the customer's rules, as long as it is.
+    pub(super) fn rules(&self, sentence: Option<String>) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = sentence;
     }
 
     pub(super) fn raise(&self, shard: Shard, sentence: String) {
@@ -51,15 +59,17 @@ impl Alarms {
 
     /// Shards that belong to others by now stand still no longer, as far as this process knows.
     pub(super) fn let_go(&self, shards: &[Shard]) {
-        let mut alarms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alarms = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         alarms.retain(|shard, alarm| !alarm.stays || !shards.contains(shard));
     }
 
     /// All that is wrong at this moment, for people.
     pub fn now(&self) -> Option<String> {
-        let mut alarms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alarms = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         alarms.retain(|_, alarm| alarm.stays || alarm.since.elapsed() < ALARM);
-        let sentences: Vec<&str> = alarms.values().map(|alarm| alarm.sentence.as_str()).collect();
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let sentences: Vec<&str> =
+            alarms.values().map(|alarm| &alarm.sentence).chain(rules.as_ref()).map(String::as_str).collect();
         (!sentences.is_empty()).then(|| sentences.join("; "))
     }
 }
