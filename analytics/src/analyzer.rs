@@ -90,7 +90,7 @@ impl Analyzer {
         let customer = self.customer(prepared);
         if !customer.is_empty() {
             findings.extend(customer);
-            findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+            findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         }
         for finding in &mut findings {
             self.state.risks.take(finding);

@@ -61,17 +61,17 @@ pub(crate) fn benchmark(
         let took = timed.filter_map(|(index, seen)| Some(moment(seen).duration_since(*sent.at.get(*index)?)));
         took.map(|took| took.as_secs_f64() * 1e3).collect()
     };
-    let (found, proved) = (since(|seen| seen.found), since(|seen| seen.proved));
+    let (visible, proved) = (since(|seen| seen.found), since(|seen| seen.proved));
     let mut benchmark = Benchmark::new(&format!("fresh-{}", lane.name()));
     let (unit, most) = ("milliseconds", Target::AtMost(TARGET_MS));
-    benchmark.value("produce_to_found_p50", unit, percentile(&found, 0.50));
-    benchmark.judged("produce_to_found_p99", unit, percentile(&found, 0.99), most);
+    benchmark.value("produce_to_found_p50", unit, percentile(&visible, 0.50));
+    benchmark.judged("produce_to_found_p99", unit, percentile(&visible, 0.99), most);
     benchmark.value("produce_to_proved_p50", unit, percentile(&proved, 0.50));
     benchmark.judged("produce_to_proved_p99", unit, percentile(&proved, 0.99), most);
     benchmark.value("load", "events_per_second", RATE as f64);
-    benchmark.value("timed", "events", found.len() as f64);
-    let late: Vec<f64> = sent.late.iter().map(|late| late.as_secs_f64() * 1e3).collect();
-    benchmark.value("sender_lateness_p99", unit, percentile(&late, 0.99));
+    benchmark.value("timed", "events", visible.len() as f64);
+    let lateness: Vec<f64> = sent.late.iter().map(|late| late.as_secs_f64() * 1e3).collect();
+    benchmark.value("sender_lateness_p99", unit, percentile(&lateness, 0.99));
     benchmark.judged("peak_memory", "mebibytes", memory, Target::AtMost(MEMORY_MIB));
     Ok(Some(benchmark))
 }
@@ -149,12 +149,12 @@ impl Asking {
         let page = self
             .get(&format!("/api/v1/events?kind=tool_call.requested&task={}&limit=1", task(number)))
             .await?;
-        Ok(page["items"][0]["ref"].as_str().map(str::to_owned))
+        Ok(page.pointer("/items/0/ref").and_then(Value::as_str).map(str::to_owned))
     }
 
     async fn is_proved(&self, reference: &str) -> anyhow::Result<bool> {
         let detail = self.get(&format!("/api/v1/events/{reference}")).await?;
-        Ok(detail["proof"]["verified"] == true)
+        Ok(detail.pointer("/proof/verified") == Some(&Value::Bool(true)))
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<Value> {

@@ -138,8 +138,8 @@ async fn who_goes_away_stops_an_export_and_frees_its_place() {
         assert!(waited < 100, "the place was not given back");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let trail = world.trail().await;
-    assert!(trail.iter().any(|one| one.record.outcome == Outcome::Cancelled), "{trail:?}");
+    let asked = world.trail().await;
+    assert!(asked.iter().any(|one| one.record.outcome == Outcome::Cancelled), "{asked:?}");
 }
 
 /// Events of a stream: name, id and data of each.
@@ -157,7 +157,8 @@ impl Events {
                     lines.next().unwrap_or_default().trim().to_owned()
                 };
                 let read = (field("event:"), field("id:"), serde_json::from_str(&field("data:")).unwrap());
-                self.text = rest.to_owned();
+                let rest = rest.to_owned();
+                self.text = rest;
                 return Some(read);
             }
             let chunk: Option<Bytes> =

@@ -10,6 +10,7 @@
     clippy::let_underscore_must_use,
     clippy::missing_panics_doc,
     clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
     clippy::unnecessary_box_returns,
     unreachable_pub,
     reason = "tests fail by panicking"

@@ -82,7 +82,7 @@ impl World {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    async fn end(mut self) {
+    fn end(mut self) {
         self.ambit.stop();
         self.receiver.shutdown.cancel();
         drop(self.receiver.task);
@@ -114,7 +114,7 @@ async fn faults_a_use_after_a_revocation_is_found_although_the_watcher_was_kille
     let asked = world.asked("task-1");
     let times = |action: &str| asked.iter().filter(|(asked, _)| asked == action).count();
     assert_eq!((times("revoke_task"), times("revoke_tree")), (1, 1), "{asked:?}");
-    world.end().await;
+    world.end();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,5 +154,5 @@ async fn people_plan_order_stop_and_resume_from_the_command_line() {
     world.wait_asked("task-3", "revoke_task").await;
     assert!(world.respond(&["dead", "list"]).contains("there are none"));
     assert!(world.respond(&["pending"]).contains("nothing waits"));
-    world.end().await;
+    world.end();
 }

@@ -99,10 +99,10 @@ fn run(set: &RuleSet, rule: &str, test: Test) -> Result<(), String> {
     for (offset, event) in (0..).zip(events) {
         let item = read(event, offset)?;
         let event = Sequenced { shard: Shard::new(Topic::Events, 0), offset, item };
-        let prepared = preparer.prepare(Cow::Owned(event));
-        let effect = prepared.call.as_ref().map(|called| called.effect);
-        let view = View::new(&prepared.event().item, effect);
-        let hits = fold(set, &mut windows, prepared.event(), &view);
+        let ready = preparer.prepare(Cow::Owned(event));
+        let effect = ready.call.as_ref().map(|called| called.effect);
+        let view = View::new(&ready.event().item, effect);
+        let hits = fold(set, &mut windows, ready.event(), &view);
         spoke |= hits.iter().any(|hit| hit.info.id.as_str() == rule);
     }
     match (speaks, spoke) {

@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::too_many_lines,
     missing_docs,
     unreachable_pub,
     reason = "tests fail by panicking"

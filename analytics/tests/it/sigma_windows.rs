@@ -10,7 +10,8 @@ use proptest::prelude::*;
 
 /// Three rules, and one correlation of them.
 fn rules(correlation: &str) -> String {
-    let correlation: String = correlation.lines().map(|line| format!("  {}\n", line.trim())).collect();
+    let lines: Vec<String> = correlation.lines().map(|line| format!("  {}", line.trim())).collect();
+    let correlation = lines.join("\n") + "\n";
     let rule = |name| format!("{}---\n", on_tool(name, name));
     format!(
         "{}{}{}title: together\nid: together\nstatus: test\nlevel: high\ncorrelation:\n{correlation}",

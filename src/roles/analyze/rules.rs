@@ -51,8 +51,8 @@ impl Analyze {
                 let event =
                     notice(SOURCE, &id, (self.clock)(), body).context("a set of rules cannot be written")?;
                 let outgoing = encode(&event).context("a set of rules cannot be written")?;
-                let sent = self.producer.enqueue_to(shard.partition, outgoing);
-                work.pending.push_back(sent.context("a set of rules cannot be sent to Kafka")?);
+                let pending = self.producer.enqueue_to(shard.partition, outgoing);
+                work.pending.push_back(pending.context("a set of rules cannot be sent to Kafka")?);
                 self.counters.rule_sets.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(%shard, digest = set.digest, "rules put in force");
             }
