@@ -62,7 +62,7 @@ fn task(number: i64, key: &SigningKey) -> Vec<Event> {
         };
         let completed =
             ToolCall { arguments: None, result: Some(format!("ticket of {customer}")), ..requested.clone() };
-        let at = start + i64::from(call) * 1_000_000;
+        let at = start + call * 1_000_000;
         events.push(event(format!("{id}-r"), &task, at, Body::ToolCallRequested(Box::new(requested))));
         events.push(event(format!("{id}-c"), &task, at + 1, Body::ToolCallCompleted(Box::new(completed))));
     }
