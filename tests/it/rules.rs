@@ -78,7 +78,11 @@ async fn rules_are_put_in_force_changed_and_replayed() {
         .output()
         .unwrap();
     let text = said(&found);
-    assert!(text.contains("R-one") && text.contains("R-two"), "{}", text.chars().take(2_000).collect::<String>());
+    assert!(
+        text.contains("R-one") && text.contains("R-two"),
+        "{}",
+        text.chars().take(2_000).collect::<String>()
+    );
     let same = replay(&ambit, &[]);
     assert!(same.status.success() && said(&same).contains("byte for byte"), "{}", said(&same));
 
@@ -101,7 +105,11 @@ fn rules_command(command: &str, dir: &Path) -> Output {
 fn rules_are_checked_and_listed() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rules/sigma");
     let checked = rules_command("check", &shipped);
-    assert!(checked.status.success() && said(&checked).contains("0 errors, 0 warnings"), "{}", said(&checked));
+    assert!(
+        checked.status.success() && said(&checked).contains("0 errors, 0 warnings"),
+        "{}",
+        said(&checked)
+    );
     let listed = rules_command("list", &shipped);
     assert!(listed.status.success() && said(&listed).contains("temporal_ordered"), "{}", said(&listed));
     let dir = tempfile::tempdir().unwrap();
