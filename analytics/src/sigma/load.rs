@@ -240,7 +240,8 @@ impl<'a> Reading<'a> {
             problems.push(source.error("id", text));
         }
         let here = format!("{}:{}", source.path, source.line(1));
-        for name in [Some(id), header.name].into_iter().flatten().filter(|name| !name.is_empty()) {
+        let name = header.name.filter(|name| *name != id);
+        for name in [Some(id), name].into_iter().flatten().filter(|name| !name.is_empty()) {
             if let Some(there) = self.seen.insert(name.to_owned(), here.clone()) {
                 problems.push(source.error("id", format!("`{name}` is another rule's already: see {there}")));
             }

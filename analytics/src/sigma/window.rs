@@ -284,3 +284,37 @@ impl<'a> Slide<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ambit_schemas::{Shard, Topic};
+
+    fn entry(offset: u64) -> Entry {
+        let (source, id) = ("gateway".try_into().unwrap(), format!("e-{offset}").try_into().unwrap());
+        let event = EventRef { source, id, shard: Shard::new(Topic::Events, 0), offset };
+        Entry { time: Timestamp::default(), step: 0, value: 0, event }
+    }
+
+    #[test]
+    fn who_has_most_forgets_first_and_what_was_touched_longest_ago() {
+        let mut windows = Windows::default();
+        for (tenant, count) in [("small", 5_u64), ("large", 100)] {
+            let groups = windows.tenants.entry(tenant.try_into().unwrap()).or_default();
+            for offset in 0..count {
+                let group = Group { touched: offset, told: None, entries: vec![entry(offset)] };
+                groups.groups.insert((1, u128::from(offset ^ 0x55)), group);
+                groups.entries += 1;
+                windows.entries += 1;
+            }
+        }
+        windows.make_room(80);
+        assert!(windows.entries <= 80 && windows.entries >= 70, "{}", windows.entries);
+        let of = |tenant: &str| &windows.tenants.get(tenant).unwrap().groups;
+        assert_eq!(of("small").len(), 5, "another tenant's flood costs it nothing");
+        let oldest = of("large").values().map(|group| group.touched).min();
+        assert_eq!(oldest, Some(100 - of("large").len() as u64));
+        windows.keep_only(&BTreeSet::new());
+        assert!(windows.entries == 0 && windows.tenants.is_empty());
+    }
+}

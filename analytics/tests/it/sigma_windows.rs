@@ -50,9 +50,9 @@ fn each_kind_speaks_where_it_should_and_only_there() {
     let cases: &[(&str, &str, &[&[u64]])] = &[
         (COUNT, "a@0 b@5 a@9", &[&[1, 2, 3]]),
         (COUNT, "a@0 b@5 a@10", &[]),
-        (COUNT, "a@0 a@1 c@2 c@3", &[]),
+        (COUNT, "a@0 a@1 b@20 b@21", &[]),
         // Told once for a span, then again when as many have come again.
-        (COUNT, "a@0 a@1 a@2 a@3 a@11 a@12 a@13", &[&[1, 2, 3], &[5, 6]]),
+        (COUNT, "a@0 a@1 a@2 a@3 a@11 a@12 a@13", &[&[1, 2, 3], &[4, 5, 6]]),
         (COUNT, "a@0 a@1 a@2 a@20 a@21 a@22", &[&[1, 2, 3], &[4, 5, 6]]),
         // The second comes last: it belongs between the others.
         (COUNT, "a@0 a@9 a@4", &[&[1, 2, 3]]),
