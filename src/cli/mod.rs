@@ -4,11 +4,13 @@ mod ask;
 mod judged;
 mod respond;
 mod token;
+mod witness;
 
 pub use ask::{AgentArgs, ChainArgs, ExportArgs, ExportFormat, ExportWhat, FilterArgs, Output, TailArgs};
 pub use judged::{EnvelopeMode, EvalArgs, ReplayArgs, ReplayRunsArgs, RulesCommand, SimulateArgs};
 pub use respond::{DeadCommand, OrderArgs, RespondCommand, Said, TargetArgs};
 pub use token::{CreateTokenArgs, TokenCommand};
+pub use witness::{WitnessArgs, WitnessCommand};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -112,23 +114,6 @@ pub struct UpArgs {
     /// Write the console's URL, with its token, to this file once it answers.
     #[arg(long, value_name = "FILE")]
     pub url_file: Option<PathBuf>,
-}
-
-/// `ambit witness`.
-#[derive(Debug, Args)]
-pub struct WitnessArgs {
-    /// Instead of running it.
-    #[command(subcommand)]
-    pub command: Option<WitnessCommand>,
-}
-
-/// `ambit witness key`, `ambit witness log`.
-#[derive(Debug, Clone, Copy, Subcommand)]
-pub enum WitnessCommand {
-    /// Print the witness's public key, for those whose ledgers it cosigns. It is made on first use.
-    Key,
-    /// Print what another witness must be told to cosign this ledger, as it stands in its configuration.
-    Log,
 }
 
 /// `ambit demo`.

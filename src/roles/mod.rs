@@ -8,6 +8,7 @@ pub mod listeners;
 pub mod maintain;
 mod metrics;
 pub mod parts;
+mod role;
 pub mod serve;
 pub mod snapshots;
 pub mod transmitter;

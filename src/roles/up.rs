@@ -12,6 +12,7 @@ use crate::roles::listeners::Listeners;
 use crate::roles::maintain;
 use crate::roles::metrics;
 use crate::roles::parts::Parts;
+pub use crate::roles::role::Role;
 use crate::roles::transmitter::Transmitter;
 use crate::roles::{serve, witness, witnesses};
 use crate::runtime::lock::{DataLock, Sharing};
@@ -36,30 +37,6 @@ pub(crate) const NO_RECEIVERS: &str = "nothing is revoked: no receiver of webhoo
                             `[[enforcement.receivers]]`)";
 /// How often it is asked whether Kafka is there.
 const ASK_KAFKA_EVERY: Duration = Duration::from_secs(1);
-
-/// A role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Takes events over HTTP.
-    Gateway,
-    /// Stores.
-    Ingest,
-    /// Judges.
-    Analyze,
-    /// Acts.
-    Enforce,
-    /// Answers.
-    Serve,
-    /// Cosigns logs of others.
-    Witness,
-}
-
-impl Role {
-    /// Whether it keeps something of its own in the data directory. The others read what these write.
-    const fn writes(self) -> bool {
-        matches!(self, Self::Ingest | Self::Analyze | Self::Enforce | Self::Witness)
-    }
-}
 
 /// What the roles of this process tell of themselves.
 #[derive(Debug, Clone, Default)]
