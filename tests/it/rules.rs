@@ -72,19 +72,10 @@ async fn rules_are_put_in_force_changed_and_replayed() {
     stored(&ambit, 900, 2).await;
     ambit.stop();
 
-    let found = ambit
-        .command()
-        .args(["search", "--kind", "finding.created", "--limit", "2000", "--json"])
-        .output()
-        .unwrap();
-    let text = said(&found);
-    assert!(
-        text.contains("R-one") && text.contains("R-two"),
-        "{}",
-        text.chars().take(2_000).collect::<String>()
-    );
     let same = replay(&ambit, &[]);
-    assert!(same.status.success() && said(&same).contains("byte for byte"), "{}", said(&same));
+    let text = said(&same);
+    assert!(same.status.success() && text.contains("byte for byte"), "{text}");
+    assert!(text.contains("R-one") && text.contains("R-two"), "{text}");
 
     let candidate = dir.path().join("candidate");
     std::fs::create_dir(&candidate).unwrap();
