@@ -13,7 +13,7 @@ pub const SQL_ROWS_MAX: usize = 10_000;
 /// Rows of an answer when nobody says.
 pub const SQL_ROWS_DEFAULT: usize = 1_000;
 /// Most operators and parentheses: each may nest an expression one deeper, and planning walks it by recursion. A level
-/// takes up to 21 KB of stack in a build without optimisation, and a thread has 2 MB.
+/// takes up to 21 KB of stack in a build without optimisation; what is executed on threads with 2 MB takes less.
 const NESTING_MAX: usize = 64;
 /// Most other words.
 const TOKENS_MAX: usize = 2_000;

@@ -17,12 +17,17 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 pub use limits::{SQL_BYTES_MAX, SQL_ROWS_DEFAULT, SQL_ROWS_MAX};
 
 /// Columns that the tables do not have: the record's own bytes, which `GET /api/v1/events/{ref}` gives.
 const HIDDEN: [&str; 3] = [names::KEY, names::HEADERS, names::RAW];
+
+/// Stack of the thread that plans: more than the deepest text within the bounds takes without optimisation.
+const STACK_BYTES: usize = 16 << 20;
 
 /// What the reader of Parquet says of a condition that fails over a row.
 const FAILED_CONDITION: &str = "Error evaluating filter predicate";
@@ -56,8 +61,26 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Bad`] when it is anything but a SELECT over the three tables, or asks for too much.
-    #[allow(clippy::wildcard_enum_match_arm, reason = "everything but a SELECT is refused")]
     pub async fn sql(&self, text: &str, limit: usize) -> Result<SqlAnswer, Error> {
+        let (mut reply, answer) = oneshot::channel();
+        let (session, text, runtime) = (self.clone(), text.to_owned(), Handle::current());
+        // Planning walks the text by recursion, and a worker's stack is small. The thread ends with its answer, with
+        // the time of every question, or when nobody waits any more.
+        let work = move || {
+            runtime.block_on(async move {
+                tokio::select! {
+                    () = reply.closed() => {}
+                    outcome = session.plan_and_run(&text, limit) => drop(reply.send(outcome)),
+                }
+            });
+        };
+        let started = std::thread::Builder::new().name("sql".into()).stack_size(STACK_BYTES).spawn(work);
+        started.map_err(|cause| Error::Engine(DataFusionError::IoError(cause)))?;
+        answer.await.map_err(|_| Error::Cancelled)?
+    }
+
+    #[allow(clippy::wildcard_enum_match_arm, reason = "everything but a SELECT is refused")]
+    async fn plan_and_run(&self, text: &str, limit: usize) -> Result<SqlAnswer, Error> {
         if limit == 0 || limit > SQL_ROWS_MAX {
             return Err(Error::Bad(format!("`limit` must be from 1 to {SQL_ROWS_MAX}, got {limit}")));
         }
