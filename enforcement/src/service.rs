@@ -166,6 +166,13 @@ impl Service {
             result = result.and(ended);
         }
         self.polls.open(None);
+        if let Err(error @ Error::Bus(_)) = &result
+            && shutdown.is_cancelled()
+        {
+            // The next start goes on from the outbox: what Kafka did not answer any more is not lost.
+            tracing::warn!(%error, "kafka did not answer while enforcement ended");
+            return Ok(());
+        }
         if let Err(error) = &result {
             self.handle.trouble(Some(error.to_string()));
         }
