@@ -45,9 +45,9 @@ sleep 3
 
 # It keeps notes where it is started.
 cd "$dir"
-# The tail never ends by itself; a parameter that is a text may still have to be a time, an id or a cursor.
+# How many of its own ideas the generator throws away says nothing of the API. The tail never ends by itself; a parameter that is a text may still have to be a time, an id or a cursor.
 "$(dirname "$python")/schemathesis" run "${url%%/#*}/openapi.json" \
   --header "Authorization: Bearer ${url##*=}" \
-  --exclude-path /api/v1/tail --exclude-checks positive_data_acceptance \
+  --exclude-path /api/v1/tail --exclude-checks positive_data_acceptance --suppress-health-check filter_too_much \
   --max-examples "${AMBIT_OPENAPI_EXAMPLES:-15}" --seed 1 --request-timeout 30 --no-color
 kill -0 "$pid" || { echo "ambit did not survive:" >&2; cat "$dir/log" >&2; exit 1; }
