@@ -116,18 +116,15 @@ pub fn finding_event(finding: &Finding) -> Event {
     let id =
         EventId::try_from(finding.id.as_str()).unwrap_or_else(|_| unreachable!("a finding's id is an id"));
     Event {
-        id,
-        source,
-        time: finding.time,
-        tenant: finding.tenant.clone(),
         agent: finding.agent.clone(),
         task: finding.task.clone(),
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body: Body::FindingCreated(Box::new(finding.clone())),
+        ..Event::new(
+            id,
+            source,
+            finding.time,
+            finding.tenant.clone(),
+            Body::FindingCreated(Box::new(finding.clone())),
+        )
     }
 }
 

@@ -8,7 +8,7 @@ use ambit_bus::SecretRef;
 use ambit_schemas::id::ReceiverId;
 use futures::StreamExt;
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Method, RequestBuilder, Response, header};
+use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder, Response, header};
 use serde::de::DeserializeOwned;
 use std::error::Error as StdError;
 use std::path::Path;
@@ -18,11 +18,11 @@ use url::Url;
 use zeroize::Zeroizing;
 
 /// How long a connection may take to be made.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// How long an unused connection is kept.
-pub(crate) const IDLE: Duration = Duration::from_mins(1);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// The way to one receiver.
 #[derive(Debug, Clone)]
@@ -74,17 +74,8 @@ impl Answer {
 impl Http {
     pub(crate) fn new(options: &ReceiverOptions, guard: Guard) -> Result<Self, Error> {
         let guard = Arc::new(guard);
-        let mut builder = Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(&guard))))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(Duration::from_millis(options.timeout_ms))
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(options.concurrency)
-            .tcp_nodelay(true)
-            .referer(false)
-            .user_agent(concat!("ambit/", env!("CARGO_PKG_VERSION")));
+        let mut builder = guarded(&guard, Duration::from_millis(options.timeout_ms))
+            .pool_max_idle_per_host(options.concurrency);
         if let Some(path) = &options.ca_file {
             builder = builder.tls_certs_only(authorities(&options.id, path)?);
         }
@@ -111,11 +102,27 @@ impl Http {
             Ok(response) => Ok(Answer {
                 status: response.status().as_u16(),
                 retry_after: retry_after(&response),
-                body: read(response).await,
+                // Read so that the connection can be used again.
+                body: body_within(response, ANSWER_BYTES_MAX).await.unwrap_or_default(),
             }),
             Err(error) => Err(Outcome::Failed(class_of(&error))),
         }
     }
+}
+
+/// How everything that leaves this machine is sent: only to whom the guard allows, without redirects or proxies, in bounded
+/// time.
+pub(crate) fn guarded(guard: &Arc<Guard>, within: Duration) -> ClientBuilder {
+    Client::builder()
+        .redirect(Policy::none())
+        .no_proxy()
+        .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(guard))))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(within)
+        .pool_idle_timeout(IDLE)
+        .tcp_nodelay(true)
+        .referer(false)
+        .user_agent(concat!("ambit/", env!("CARGO_PKG_VERSION")))
 }
 
 /// The certificates of a PEM file.
@@ -141,17 +148,17 @@ fn retry_after(response: &Response) -> Option<Duration> {
     schedule::retry_after(text, SystemTime::now())
 }
 
-/// Reads the answer, so that the connection can be used again.
-async fn read(response: Response) -> Option<Vec<u8>> {
+/// The body of an answer; `None` when it is longer than `most`.
+pub(crate) async fn body_within(response: Response, most: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let (mut chunks, mut body) = (response.bytes_stream(), Vec::new());
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.ok()?;
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return None;
+        let chunk = chunk?;
+        if body.len() + chunk.len() > most {
+            return Ok(None);
         }
         body.extend_from_slice(&chunk);
     }
-    Some(body)
+    Ok(Some(body))
 }
 
 /// What TLS has against a certificate comes as an I/O error of this kind, inside of others.

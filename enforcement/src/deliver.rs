@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::handle::Handle;
 use crate::outbox::{Due, Outbox, Tried};
 use crate::receiver::Receiver;
-use crate::records::attempt_id;
+use crate::records;
 use crate::schedule::{Next, jitter, next};
 use ambit_schemas::Timestamp;
 use ambit_schemas::id::{DeliveryId, ReceiverId};
@@ -232,18 +232,11 @@ async fn attempt(receiver: Receiver, due: Due, clock: Clock) -> Tried {
     };
     let (http_status, error) = outcome.told();
     let attempt = Attempt {
-        attempt_id: attempt_id(&due.delivery_id, number),
-        delivery_id: due.delivery_id.clone(),
-        response_id: due.response_id.clone(),
-        finding_id: due.finding.id.clone(),
-        receiver: due.receiver.clone(),
-        action: due.action,
-        number,
-        started_at,
         duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         http_status,
         error: error.map(str::to_owned),
         next_at,
+        ..records::attempt(&due, number, started_at)
     };
     Tried { due, attempt, next, ended_at }
 }

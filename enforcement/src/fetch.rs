@@ -1,16 +1,13 @@
 //! Documents that somebody has configured the address of, such as an identity provider's keys: got with the client that
 //! guards webhooks, since no other part of the program calls out.
 
-use crate::guard::{Guard, GuardedResolver, Refused};
-use futures::StreamExt;
+use crate::client::{body_within, class_of, guarded};
+use crate::guard::{Guard, Refused};
 use reqwest::Client;
-use reqwest::redirect::Policy;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the whole may take.
 const WITHIN: Duration = Duration::from_secs(5);
 /// Most bytes of a document.
@@ -50,15 +47,7 @@ impl Fetcher {
     /// A fetcher. Addresses on private networks, and such without TLS, are called only when that is allowed.
     pub fn new(allow_private: bool) -> Result<Self, FetchError> {
         let guard = Arc::new(Guard { allow_private, networks: Vec::new(), hosts: None });
-        let client = Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(&guard))))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(WITHIN)
-            .user_agent(concat!("ambit/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(FetchError::Client)?;
+        let client = guarded(&guard, WITHIN).build().map_err(FetchError::Client)?;
         Ok(Self { client, guard })
     }
 
@@ -66,18 +55,11 @@ impl Fetcher {
     pub async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
         let url = Url::parse(url)?;
         self.guard.check_url(&url)?;
-        let why = |error: reqwest::Error| FetchError::NoAnswer(crate::client::class_of(&error));
+        let why = |error: reqwest::Error| FetchError::NoAnswer(class_of(&error));
         let response = self.client.get(url).send().await.map_err(why)?;
         if !response.status().is_success() {
             return Err(FetchError::Status(response.status().as_u16()));
         }
-        let (mut body, mut read) = (response.bytes_stream(), Vec::new());
-        while let Some(chunk) = body.next().await {
-            read.extend_from_slice(&chunk.map_err(why)?);
-            if read.len() > BYTES_MAX {
-                return Err(FetchError::TooLarge);
-            }
-        }
-        Ok(read)
+        body_within(response, BYTES_MAX).await.map_err(why)?.ok_or(FetchError::TooLarge)
     }
 }

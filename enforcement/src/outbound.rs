@@ -1,10 +1,8 @@
 //! Posts to servers that the configuration names, for other roles: what leaves this machine goes through one guard
 //! ([`crate::guard`]), without redirects or proxies, bounded in time and bytes.
 
-use crate::client::{CONNECT_TIMEOUT, IDLE, class_of};
-use crate::guard::{Guard, GuardedResolver, Refused};
-use futures::StreamExt;
-use reqwest::redirect::Policy;
+use crate::client::{body_within, class_of, guarded};
+use crate::guard::{Guard, Refused};
 use reqwest::{Client, header};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,17 +74,8 @@ impl Outbound {
     ) -> Result<Self, OutboundError> {
         let guard = Arc::new(Guard { allow_private, ..Guard::default() });
         guard.check_url(&url).map_err(|cause| OutboundError::Refused { url: url.clone(), cause })?;
-        let client = Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(GuardedResolver::new(Arc::clone(&guard))))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(timeout)
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(1)
-            .user_agent(concat!("ambit/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(OutboundError::Client)?;
+        let builder = guarded(&guard, timeout).pool_max_idle_per_host(1);
+        let client = builder.build().map_err(OutboundError::Client)?;
         Ok(Self { client, url, guard, answer_bytes_max })
     }
 
@@ -108,15 +97,9 @@ impl Outbound {
         let media_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
         let media_type = media_type.trim().to_ascii_lowercase();
-        let (mut stream, mut body) = (response.bytes_stream(), Vec::new());
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(unreached)?;
-            if body.len() + chunk.len() > self.answer_bytes_max {
-                return Err(OutboundError::TooLarge { url: self.url.clone(), limit: self.answer_bytes_max });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer { status, media_type, body })
+        let body = body_within(response, self.answer_bytes_max).await.map_err(unreached)?;
+        let too_large = || OutboundError::TooLarge { url: self.url.clone(), limit: self.answer_bytes_max };
+        Ok(Answer { status, media_type, body: body.ok_or_else(too_large)? })
     }
 }
 

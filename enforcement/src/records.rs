@@ -1,6 +1,7 @@
 //! The records that enforcement makes: ids as functions of what they name, webhook bodies, and the events that tell.
 
 use crate::alive::{Alive, RULE_ALIVE, RULE_ALIVE_VERSION, Watch};
+use crate::outbox::Due;
 use crate::policy::{Blast, Decision, Question};
 use ambit_schemas::Timestamp;
 use ambit_schemas::event::{Body, Event};
@@ -61,7 +62,25 @@ pub(crate) fn delivery_id(response: &ResponseId, receiver: &ReceiverId) -> Deliv
     id(format!("dlv-{}", stable_id("ambit-delivery/v1", &[response.as_str(), receiver.as_str()])))
 }
 
-pub(crate) fn attempt_id(delivery: &DeliveryId, number: u32) -> AttemptId {
+/// A try of which only the beginning is known.
+pub(crate) fn attempt(due: &Due, number: u32, started_at: Timestamp) -> Attempt {
+    Attempt {
+        attempt_id: attempt_id(&due.delivery_id, number),
+        delivery_id: due.delivery_id.clone(),
+        response_id: due.response_id.clone(),
+        finding_id: due.finding.id.clone(),
+        receiver: due.receiver.clone(),
+        action: due.action,
+        number,
+        started_at,
+        duration_us: 0,
+        http_status: None,
+        error: None,
+        next_at: None,
+    }
+}
+
+fn attempt_id(delivery: &DeliveryId, number: u32) -> AttemptId {
     id(format!("att-{}", stable_id("ambit-attempt/v1", &[delivery.as_str(), &number.to_string()])))
 }
 
@@ -124,18 +143,15 @@ fn event(finding: &Finding, what: &str, time: Timestamp, body: Body) -> Event {
     let name =
         format!("{}-{}", body.kind(), stable_id("ambit-response-event/v1", &[finding.id.as_str(), what]));
     Event {
-        id: id::<EventId>(name),
-        source: id::<EventSource>(SOURCE.to_owned()),
-        time,
-        tenant: finding.tenant.clone(),
         agent: finding.agent.clone(),
         task: finding.task.clone(),
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body,
+        ..Event::new(
+            id::<EventId>(name),
+            id::<EventSource>(SOURCE.to_owned()),
+            time,
+            finding.tenant.clone(),
+            body,
+        )
     }
 }
 

@@ -231,10 +231,6 @@ impl World {
 
 fn plain(name: &str, tenant: &str, second: i64, body: Body) -> Event {
     Event {
-        id: id(name),
-        source: id("gateway-1"),
-        time: at(second),
-        tenant: id(tenant),
         agent: Some(AgentRef {
             uid: id(&format!("spiffe://{tenant}.example/agent")),
             instance_uid: None,
@@ -246,12 +242,7 @@ fn plain(name: &str, tenant: &str, second: i64, body: Body) -> Event {
             root: id(&format!("task-{tenant}")),
             parent: None,
         }),
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body,
+        ..Event::new(id(name), id("gateway-1"), at(second), id(tenant), body)
     }
 }
 

@@ -1,7 +1,35 @@
-//! Calls and credentials of which little is known yet: whoever makes one starts from here and says what else there is.
+//! Events, calls and credentials of which little is known yet: whoever makes one starts from here and says what else there
+//! is.
 
-use crate::event::{Credential, ToolCall};
-use crate::id::{CredentialId, ToolCallId};
+use crate::event::{Body, Credential, Event, ToolCall};
+use crate::id::{CredentialId, EventId, EventSource, TenantId, ToolCallId};
+use crate::timestamp::Timestamp;
+
+impl Event {
+    /// What an event cannot be without; of no agent and no task.
+    pub const fn new(
+        id: EventId,
+        source: EventSource,
+        time: Timestamp,
+        tenant: TenantId,
+        body: Body,
+    ) -> Self {
+        Self {
+            id,
+            source,
+            time,
+            tenant,
+            agent: None,
+            task: None,
+            principal: None,
+            credential_used: None,
+            session: None,
+            trace: None,
+            redactions: Vec::new(),
+            body,
+        }
+    }
+}
 
 impl ToolCall {
     /// A call of which only id and name are known.

@@ -14,20 +14,13 @@ const TENANT: &str = "default";
 /// A notice as an event. The same thing that is noticed twice is to have the same id, so that a crash in between adds a
 /// duplicate, not an event.
 pub fn notice(source: &str, id: &str, now: Timestamp, body: Body) -> Result<Event, InvalidId> {
-    Ok(Event {
-        id: EventId::try_from(id)?,
-        source: EventSource::try_from(source)?,
-        time: now,
-        tenant: TenantId::try_from(TENANT)?,
-        agent: None,
-        task: None,
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
+    Ok(Event::new(
+        EventId::try_from(id)?,
+        EventSource::try_from(source)?,
+        now,
+        TenantId::try_from(TENANT)?,
         body,
-    })
+    ))
 }
 
 /// Something about the record itself: a gap, a clock, an integrity failure.

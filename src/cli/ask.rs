@@ -1,8 +1,5 @@
 //! Commands that ask the stored record.
 
-use crate::simulate::now;
-use ambit_query_api::{EventFilter, Query};
-use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -18,12 +15,9 @@ pub enum Output {
     Ndjson,
 }
 
-/// Which events.
+/// By the fields that are asked for most.
 #[derive(Debug, Default, Args)]
-pub struct FilterArgs {
-    /// A query in the query language (docs/search.md), such as `severity>=high since:24h`.
-    #[arg(long, short)]
-    pub query: Option<String>,
+pub struct FieldArgs {
     /// Events not before this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
@@ -42,38 +36,23 @@ pub struct FilterArgs {
     /// The kind, such as `tool_call.requested`; a prefix when it ends with `*`.
     #[arg(long)]
     pub kind: Option<String>,
+}
+
+/// Which events.
+#[derive(Debug, Default, Args)]
+pub struct FilterArgs {
+    /// A query in the query language (docs/search.md), such as `severity>=high since:24h`.
+    #[arg(long, short)]
+    pub query: Option<String>,
+    /// The fields.
+    #[command(flatten)]
+    pub fields: FieldArgs,
     /// The rule of findings.
     #[arg(long)]
     pub rule: Option<String>,
     /// Text that the event contains.
     #[arg(long)]
     pub text: Option<String>,
-}
-
-impl FilterArgs {
-    /// What they ask for.
-    pub fn filter(&self) -> anyhow::Result<EventFilter> {
-        let time = crate::commands::search::time;
-        Ok(EventFilter {
-            span: ambit_query_api::Span {
-                from: time("--from", self.from.as_deref())?,
-                to: time("--to", self.to.as_deref())?,
-            },
-            agent: self.agent.clone(),
-            within: self.task.clone(),
-            tool: self.tool.clone(),
-            kind: self.kind.clone(),
-            rule: self.rule.clone(),
-            text: self.text.clone(),
-            query: match &self.query {
-                Some(text) => {
-                    Some((Query::parse(text).map_err(|why| anyhow!("{}", why.marked(text)))?, now()))
-                }
-                None => None,
-            },
-            ..EventFilter::default()
-        })
-    }
 }
 
 /// `ambit chain`.

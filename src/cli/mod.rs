@@ -6,7 +6,9 @@ mod respond;
 mod token;
 mod witness;
 
-pub use ask::{AgentArgs, ChainArgs, ExportArgs, ExportFormat, ExportWhat, FilterArgs, Output, TailArgs};
+pub use ask::{
+    AgentArgs, ChainArgs, ExportArgs, ExportFormat, ExportWhat, FieldArgs, FilterArgs, Output, TailArgs,
+};
 pub use judged::{EnvelopeMode, EvalArgs, ReplayArgs, ReplayRunsArgs, RulesCommand, SimulateArgs};
 pub use respond::{DeadCommand, OrderArgs, RespondCommand, Said, TargetArgs};
 pub use token::{CreateTokenArgs, TokenCommand};
@@ -181,24 +183,9 @@ pub struct SearchArgs {
     /// `sequence by agent within 5m [ tool:read_* ] [ tool:send_* ]`.
     #[arg(value_name = "QUERY")]
     pub query: Option<String>,
-    /// Events not before this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<String>,
-    /// Events before this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<String>,
-    /// The agent's id.
-    #[arg(long)]
-    pub agent: Option<String>,
-    /// In this task, or in any task below it when it is a root task.
-    #[arg(long)]
-    pub task: Option<String>,
-    /// The tool.
-    #[arg(long)]
-    pub tool: Option<String>,
-    /// The kind, such as `tool_call.requested`.
-    #[arg(long)]
-    pub kind: Option<String>,
+    /// By fields.
+    #[command(flatten)]
+    pub fields: FieldArgs,
     /// At most so many.
     #[arg(long, default_value_t = 20)]
     pub limit: u32,

@@ -2,7 +2,7 @@
 //! read the files sees all of them, so nothing of it is in the audit trail.
 
 use crate::cli::{AgentArgs, ChainArgs, ExportArgs, ExportFormat, ExportWhat, Output, TailArgs};
-use crate::commands::search::line;
+use crate::commands::search::{by_filter, line};
 use crate::config::Config;
 use crate::output::{print, print_error};
 use crate::roles::parts::Parts;
@@ -119,7 +119,7 @@ pub async fn agent(config: &Config, args: &AgentArgs) -> anyhow::Result<()> {
 /// `ambit tail`: until it is stopped.
 pub async fn tail(config: &Config, args: &TailArgs) -> anyhow::Result<()> {
     let shards = shards(config);
-    let filter = args.filter.filter()?;
+    let filter = by_filter(&args.filter)?;
     let mut tail = Tail::begin(session(config).await?, filter, &shards, Places::default()).await?;
     let mut seen = 0;
     loop {
@@ -150,7 +150,7 @@ pub async fn export(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
             ExportWhat::Events => Subject::Events,
             ExportWhat::Findings => Subject::Findings,
         },
-        filter: args.filter.filter()?,
+        filter: by_filter(&args.filter)?,
         format: match args.format {
             ExportFormat::Ndjson => Format::Ndjson,
             ExportFormat::Csv => Format::Csv,

@@ -326,17 +326,13 @@ fn event(
     author: &PrincipalId,
 ) -> anyhow::Result<Event> {
     Ok(Event {
-        id: EventId::try_from(format!("{}-v{}-{partition}-{}", draft.id, draft.version, at.micros()))?,
-        source: EventSource::try_from(SOURCE)?,
-        time: at,
-        tenant: draft.tenant.clone(),
-        agent: None,
-        task: None,
         principal: Some(author.clone()),
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body: Body::BaselineApproved(Box::new(signed.clone())),
+        ..Event::new(
+            EventId::try_from(format!("{}-v{}-{partition}-{}", draft.id, draft.version, at.micros()))?,
+            EventSource::try_from(SOURCE)?,
+            at,
+            draft.tenant.clone(),
+            Body::BaselineApproved(Box::new(signed.clone())),
+        )
     })
 }

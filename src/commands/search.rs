@@ -1,6 +1,6 @@
 //! `ambit search`: stored events, straight from the table, without a server.
 
-use crate::cli::{Output, SearchArgs};
+use crate::cli::{FieldArgs, FilterArgs, Output, SearchArgs};
 use crate::config::Config;
 use crate::output::print;
 use crate::roles::parts::Parts;
@@ -21,16 +21,7 @@ pub async fn run(config: &Config, args: &SearchArgs) -> anyhow::Result<()> {
     if SequenceQuery::is_meant(asked) {
         return sequences(&session, asked, args).await;
     }
-    let query = Query::parse(asked).map_err(|error| pointed(&error, asked))?;
-    let filter = EventFilter {
-        span: Span { from: time("--from", args.from.as_deref())?, to: time("--to", args.to.as_deref())? },
-        agent: args.agent.clone(),
-        within: args.task.clone(),
-        tool: args.tool.clone(),
-        kind: args.kind.clone(),
-        query: Some((query, now())),
-        ..EventFilter::default()
-    };
+    let filter = by_fields(&args.fields, Some(asked))?;
     let page = session.events(&filter, Order::Descending, args.limit, None).await?;
     if args.output == Output::Json {
         print(&serde_json::to_string_pretty(&page)?);
@@ -42,6 +33,26 @@ pub async fn run(config: &Config, args: &SearchArgs) -> anyhow::Result<()> {
     }
     said(page.items.is_empty(), page.next_cursor.is_some(), args);
     Ok(())
+}
+
+/// What fields and a query ask for.
+fn by_fields(args: &FieldArgs, query: Option<&str>) -> anyhow::Result<EventFilter> {
+    let parse = |text| Query::parse(text).map_err(|error| pointed(&error, text));
+    Ok(EventFilter {
+        span: Span { from: time("--from", args.from.as_deref())?, to: time("--to", args.to.as_deref())? },
+        agent: args.agent.clone(),
+        within: args.task.clone(),
+        tool: args.tool.clone(),
+        kind: args.kind.clone(),
+        query: query.map(parse).transpose()?.map(|query| (query, now())),
+        ..EventFilter::default()
+    })
+}
+
+/// What a filter asks for.
+pub(super) fn by_filter(args: &FilterArgs) -> anyhow::Result<EventFilter> {
+    let fields = by_fields(&args.fields, args.query.as_deref())?;
+    Ok(EventFilter { rule: args.rule.clone(), text: args.text.clone(), ..fields })
 }
 
 /// The error with a caret under the letter.

@@ -125,18 +125,9 @@ impl Frame {
 
     fn event(&self, what: &str, time: Timestamp, body: Body) -> anyhow::Result<Event> {
         Ok(Event {
-            id: id(&format!("{}-{what}", self.run))?,
-            source: id(SOURCE)?,
-            time,
-            tenant: self.tenant.clone(),
             agent: Some(self.agent.clone()),
             task: Some(self.task.clone()),
-            principal: None,
-            credential_used: None,
-            session: None,
-            trace: None,
-            redactions: Vec::new(),
-            body,
+            ..Event::new(id(&format!("{}-{what}", self.run))?, id(SOURCE)?, time, self.tenant.clone(), body)
         })
     }
 }

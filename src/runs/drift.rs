@@ -212,20 +212,13 @@ fn play(
         baseline.approved_by = Some("the-operator".try_into()?);
         let (tenant, time) = (baseline.tenant.clone(), baseline.to);
         let signed = SignedBaseline::sign(&baseline, approver)?;
-        let event = Event {
-            id: EventId::try_from(format!("baseline-{number}"))?,
-            source: "ambit/recorded-runs".try_into()?,
+        let event = Event::new(
+            EventId::try_from(format!("baseline-{number}"))?,
+            "ambit/recorded-runs".try_into()?,
             time,
             tenant,
-            agent: None,
-            task: None,
-            principal: None,
-            credential_used: None,
-            session: None,
-            trace: None,
-            redactions: Vec::new(),
-            body: Body::BaselineApproved(Box::new(signed)),
-        };
+            Body::BaselineApproved(Box::new(signed)),
+        );
         let refused = observe(&mut analyzer, event);
         anyhow::ensure!(refused.is_empty(), "a baseline of recorded runs was refused: {refused:?}");
     }

@@ -25,18 +25,15 @@ fn event(name: String, task: &str, micros: i64, body: Body) -> Event {
     let agent: AgentRef =
         serde_json::from_value(json!({"uid": "spiffe://acme/support-1", "blueprint": "support@1"})).unwrap();
     Event {
-        id: name.try_into().unwrap(),
-        source: "bench".try_into().unwrap(),
-        time: Timestamp::from_micros(1_795_510_800_000_000 + micros),
-        tenant: "acme".try_into().unwrap(),
         agent: Some(agent),
         task: Some(task),
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body,
+        ..Event::new(
+            name.try_into().unwrap(),
+            "bench".try_into().unwrap(),
+            Timestamp::from_micros(1_795_510_800_000_000 + micros),
+            "acme".try_into().unwrap(),
+            body,
+        )
     }
 }
 

@@ -70,12 +70,6 @@ fn id<T: for<'a> TryFrom<&'a str>>(text: &str) -> T {
 fn event(number: usize, agent: u8, body: Body) -> Event {
     let task = if agent == 0 { "task".to_owned() } else { format!("task.{agent}") };
     Event {
-        id: id(&format!("e{number}")),
-        source: id("scenario"),
-        time: Timestamp::parse("2026-01-05T08:00:00Z")
-            .unwrap()
-            .plus_micros(i64::try_from(number).unwrap() * 1_000_000),
-        tenant: id("acme"),
         agent: Some(AgentRef {
             uid: id(&format!("agent://a{agent}")),
             instance_uid: None,
@@ -83,12 +77,15 @@ fn event(number: usize, agent: u8, body: Body) -> Event {
             name: None,
         }),
         task: Some(TaskRef { id: id(&task), root: id("task"), parent: None }),
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body,
+        ..Event::new(
+            id(&format!("e{number}")),
+            id("scenario"),
+            Timestamp::parse("2026-01-05T08:00:00Z")
+                .unwrap()
+                .plus_micros(i64::try_from(number).unwrap() * 1_000_000),
+            id("acme"),
+            body,
+        )
     }
 }
 

@@ -214,10 +214,6 @@ fn expected(document: &Value, asked: &Asked) -> BTreeSet<&'static str> {
 fn event(id: &str, second: i64, body: Body) -> Event {
     let text = |text: &str| text.try_into().unwrap();
     Event {
-        id: id.try_into().unwrap(),
-        source: "oracle".try_into().unwrap(),
-        time: at(second),
-        tenant: "acme".try_into().unwrap(),
         agent: Some(AgentRef {
             uid: "agent://a".try_into().unwrap(),
             instance_uid: None,
@@ -225,12 +221,13 @@ fn event(id: &str, second: i64, body: Body) -> Event {
             name: None,
         }),
         task: Some(TaskRef { id: text("task"), root: text("task"), parent: None }),
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body,
+        ..Event::new(
+            id.try_into().unwrap(),
+            "oracle".try_into().unwrap(),
+            at(second),
+            "acme".try_into().unwrap(),
+            body,
+        )
     }
 }
 

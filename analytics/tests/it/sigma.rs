@@ -26,10 +26,6 @@ pub fn on_tool(id: &str, tool: &str) -> String {
 pub fn event(number: usize, seconds: i64, body: Body) -> Event {
     let task = TaskRef { id: "task-1".try_into().unwrap(), root: "task-1".try_into().unwrap(), parent: None };
     Event {
-        id: format!("e-{number}").try_into().unwrap(),
-        source: "gateway".try_into().unwrap(),
-        time: Timestamp::from_micros(1_795_510_800_000_000 + seconds * 1_000_000),
-        tenant: "acme".try_into().unwrap(),
         agent: Some(AgentRef {
             uid: "spiffe://acme.example/agent/a".try_into().unwrap(),
             instance_uid: None,
@@ -37,12 +33,13 @@ pub fn event(number: usize, seconds: i64, body: Body) -> Event {
             name: None,
         }),
         task: Some(task),
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body,
+        ..Event::new(
+            format!("e-{number}").try_into().unwrap(),
+            "gateway".try_into().unwrap(),
+            Timestamp::from_micros(1_795_510_800_000_000 + seconds * 1_000_000),
+            "acme".try_into().unwrap(),
+            body,
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use crate::handle::Handle;
 use crate::outbox::{Due, Outbox, Tried};
 use crate::receiver::Receiver;
 use crate::receiver::set_push::meaning;
-use crate::records::attempt_id;
+use crate::records;
 use crate::schedule::Next;
 use crate::set::{Set, SetOptions, sets};
 use crate::transmitter::Transmitter;
@@ -276,20 +276,7 @@ impl Open {
             Next::Retry(_) => None,
         };
         self.handle.attempted(Duration::ZERO);
-        let attempt = Attempt {
-            attempt_id: attempt_id(&due.delivery_id, number),
-            delivery_id: due.delivery_id.clone(),
-            response_id: due.response_id.clone(),
-            finding_id: due.finding.id.clone(),
-            receiver: due.receiver.clone(),
-            action: due.action,
-            number,
-            started_at: now,
-            duration_us: 0,
-            http_status: Some(200),
-            error,
-            next_at: None,
-        };
+        let attempt = Attempt { http_status: Some(200), error, ..records::attempt(&due, number, now) };
         Tried { due, attempt, next, ended_at: now }
     }
 }

@@ -43,18 +43,15 @@ fn watch(action: Action) -> Watch {
 fn event(second: i64, body: Body) -> Event {
     let finding = finding(1);
     Event {
-        id: EventId::try_from(format!("e-{second}")).unwrap(),
-        source: EventSource::try_from("gw").unwrap(),
-        time: at(second),
-        tenant: finding.tenant,
         agent: finding.agent,
         task: finding.task,
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body,
+        ..Event::new(
+            EventId::try_from(format!("e-{second}")).unwrap(),
+            EventSource::try_from("gw").unwrap(),
+            at(second),
+            finding.tenant,
+            body,
+        )
     }
 }
 

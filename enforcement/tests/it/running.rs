@@ -24,18 +24,15 @@ pub fn now() -> Timestamp {
 
 pub fn carrying(finding: &Finding) -> Event {
     Event {
-        id: EventId::try_from(finding.id.as_str()).unwrap(),
-        source: EventSource::try_from("ambit/analyzer").unwrap(),
-        time: finding.time,
-        tenant: finding.tenant.clone(),
         agent: finding.agent.clone(),
         task: finding.task.clone(),
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body: Body::FindingCreated(Box::new(finding.clone())),
+        ..Event::new(
+            EventId::try_from(finding.id.as_str()).unwrap(),
+            EventSource::try_from("ambit/analyzer").unwrap(),
+            finding.time,
+            finding.tenant.clone(),
+            Body::FindingCreated(Box::new(finding.clone())),
+        )
     }
 }
 

@@ -39,18 +39,15 @@ pub fn at(seconds: i64) -> Timestamp {
 pub fn said(time: Timestamp, body: Body) -> Event {
     let finding = finding(1);
     Event {
-        id: EventId::try_from(format!("said-{}-{}", body.kind(), time.micros())).unwrap(),
-        source: EventSource::try_from("ambit/respond").unwrap(),
-        time,
-        tenant: finding.tenant,
         agent: finding.agent,
         task: finding.task,
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body,
+        ..Event::new(
+            EventId::try_from(format!("said-{}-{}", body.kind(), time.micros())).unwrap(),
+            EventSource::try_from("ambit/respond").unwrap(),
+            time,
+            finding.tenant,
+            body,
+        )
     }
 }
 

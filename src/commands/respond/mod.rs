@@ -117,18 +117,15 @@ fn event(
     body: Body,
 ) -> anyhow::Result<Event> {
     Ok(Event {
-        id: EventId::try_from(fresh(body.kind().name()))?,
-        source: EventSource::try_from(SOURCE)?,
-        time: now(),
-        tenant,
         agent,
         task,
-        principal: None,
-        credential_used: None,
-        session: None,
-        trace: None,
-        redactions: Vec::new(),
-        body,
+        ..Event::new(
+            EventId::try_from(fresh(body.kind().name()))?,
+            EventSource::try_from(SOURCE)?,
+            now(),
+            tenant,
+            body,
+        )
     })
 }
 
