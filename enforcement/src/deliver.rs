@@ -3,7 +3,7 @@
 use crate::breaker::Breaker;
 use crate::error::Error;
 use crate::handle::Handle;
-use crate::outbox::{Due, Outbox, Tried};
+use crate::outbox::{Due, Outbox, SharedReading, Tried};
 use crate::receiver::Receiver;
 use crate::records;
 use crate::schedule::{Next, jitter, next};
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// How long the deliverer sleeps at most: what a lost signal would cost.
@@ -32,10 +32,10 @@ pub(crate) type InFlight = Arc<Mutex<Vec<i64>>>;
 /// The machine's clock, or a test's.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Works on the outbox off the reactor.
-pub(crate) async fn with<T: Send + 'static>(
-    outbox: &SharedOutbox,
-    work: impl FnOnce(&mut Outbox) -> Result<T, Error> + Send + 'static,
+/// Works on the outbox, or reads it, off the reactor.
+pub(crate) async fn with<O: Send + 'static, T: Send + 'static>(
+    outbox: &Arc<Mutex<O>>,
+    work: impl FnOnce(&mut O) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let outbox = Arc::clone(outbox);
     let worked =
@@ -45,6 +45,8 @@ pub(crate) async fn with<T: Send + 'static>(
 
 pub(crate) struct Deliverer {
     pub(crate) outbox: SharedOutbox,
+    /// Beside whoever writes, so that what is due is found at once.
+    pub(crate) reading: SharedReading,
     pub(crate) receivers: Vec<Receiver>,
     pub(crate) handle: Handle,
     pub(crate) wake: Arc<Notify>,
@@ -68,50 +70,97 @@ struct OnItsWay {
 
 type Under = HashMap<DeliveryId, OnItsWay>;
 
+/// What is asked of the outbox for one receiver.
+struct Ask {
+    index: usize,
+    id: ReceiverId,
+    configuration: String,
+    busy: Vec<DeliveryId>,
+    free: usize,
+}
+
+/// What is due, per receiver.
+#[derive(Default)]
+struct Found {
+    due: Vec<(usize, Vec<Due>)>,
+    /// Receivers that want nothing more.
+    disabled: Vec<ReceiverId>,
+    /// When more becomes due.
+    next: Option<Timestamp>,
+}
+
+/// Deliveries between their beginning and their record.
+#[derive(Default)]
+struct Work {
+    on_their_way: Under,
+    tries: JoinSet<Tried>,
+    /// Tries that are over and not recorded yet.
+    finished: Vec<Tried>,
+    /// Records are written one transaction after the other; what finishes meanwhile comes into the next.
+    recording: JoinSet<Result<Vec<DeliveryId>, Error>>,
+}
+
 impl Deliverer {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), Error> {
-        let mut tries: JoinSet<Tried> = JoinSet::new();
-        let mut on_their_way = Under::new();
+        let (mut work, mut look, mut next) = (Work::default(), true, None);
         while !shutdown.is_cancelled() {
-            self.start_due(&mut tries, &mut on_their_way).await?;
+            if look {
+                next = self.start_due(&mut work).await?;
+                look = false;
+            }
+            self.record(&mut work);
             let now = (self.clock)();
-            let next = with(&self.outbox, move |outbox| outbox.next_due(now)).await?;
-            let sleep = next
-                .map_or(SLEEP_MAX, |at| Duration::from_micros(at.micros_since(now).max(0).unsigned_abs()));
+            let sleep = next.map_or(SLEEP_MAX, |at: Timestamp| {
+                Duration::from_micros(at.micros_since(now).max(0).unsigned_abs())
+            });
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                () = self.wake.notified() => {}
-                () = tokio::time::sleep(sleep.min(SLEEP_MAX)) => {}
-                Some(finished) = tries.join_next() => {
-                    self.record(finished.ok(), &mut tries, &mut on_their_way).await?;
+                () = self.wake.notified() => look = true,
+                () = tokio::time::sleep(sleep.min(SLEEP_MAX)) => look = true,
+                Some(tried) = work.tries.join_next() => work.finished.extend(tried.ok()),
+                Some(recorded) = work.recording.join_next() => {
+                    self.recorded(recorded, &mut work)?;
+                    look = true;
                 }
             }
         }
         // What is on its way is waited for: its time is bounded, and an acknowledgement is worth knowing.
-        while let Some(finished) = tries.join_next().await {
-            self.record(finished.ok(), &mut tries, &mut on_their_way).await?;
+        while let Some(tried) = work.tries.join_next().await {
+            work.finished.extend(tried.ok());
+        }
+        while !work.finished.is_empty() || !work.recording.is_empty() {
+            self.record(&mut work);
+            if let Some(recorded) = work.recording.join_next().await {
+                self.recorded(recorded, &mut work)?;
+            }
         }
         Ok(())
     }
 
     /// Starts what is due, per receiver up to its concurrency: a dead receiver keeps nobody else waiting, and
-    /// notifications leave room for revocations.
-    async fn start_due(&self, tries: &mut JoinSet<Tried>, on_their_way: &mut Under) -> Result<(), Error> {
+    /// notifications leave room for revocations. Returns when more becomes due.
+    async fn start_due(&self, work: &mut Work) -> Result<Option<Timestamp>, Error> {
         let now = (self.clock)();
-        for (index, receiver) in self.receivers.iter().enumerate() {
-            if self.is_disabled(receiver, now).await? {
-                continue;
+        let asks: Vec<Ask> = self.asks(&work.on_their_way);
+        let found = with(&self.reading, move |reading| {
+            let mut found = Found { next: reading.next_due(now)?, ..Found::default() };
+            for ask in asks {
+                if reading.is_disabled(&ask.id, &ask.configuration)? {
+                    found.disabled.push(ask.id);
+                } else if ask.free > 0 {
+                    found.due.push((ask.index, reading.due(&ask.id, now, ask.free, &ask.busy)?));
+                }
             }
-            let of_it = on_their_way.iter().filter(|(_, way)| way.receiver == index);
-            let busy: Vec<DeliveryId> = of_it.clone().map(|(id, _)| id.clone()).collect();
-            let notices = of_it.filter(|(_, way)| way.is_notice).count();
-            let breaker = self.breakers.get(index).copied().unwrap_or_default();
-            let free = breaker.allowed(Instant::now(), busy.len(), receiver.concurrency);
-            if free == 0 {
-                continue;
-            }
-            let id = receiver.id.clone();
-            let due = with(&self.outbox, move |outbox| outbox.due(&id, now, free, &busy)).await?;
+            Ok(found)
+        });
+        let found = found.await?;
+        for receiver in found.disabled {
+            self.give_up(receiver, now).await?;
+        }
+        for (index, due) in found.due {
+            let Some(receiver) = self.receivers.get(index) else { continue };
+            let of_it = work.on_their_way.values().filter(|way| way.receiver == index);
+            let notices = of_it.filter(|way| way.is_notice).count();
             let mut room = (receiver.concurrency - receiver.concurrency / 4).max(1).saturating_sub(notices);
             for due in due {
                 let is_notice = due.action <= Action::StepUp;
@@ -120,30 +169,35 @@ impl Deliverer {
                 }
                 room -= usize::from(is_notice);
                 let way = OnItsWay { receiver: index, is_notice, partition: due.partition };
-                on_their_way.insert(due.delivery_id.clone(), way);
-                tries.spawn(attempt(receiver.clone(), due, Arc::clone(&self.clock)));
+                work.on_their_way.insert(due.delivery_id.clone(), way);
+                work.tries.spawn(attempt(receiver.clone(), due, Arc::clone(&self.clock)));
             }
         }
-        self.tell_in_flight(on_their_way);
-        Ok(())
+        self.tell_in_flight(&work.on_their_way);
+        Ok(found.next)
+    }
+
+    fn asks(&self, on_their_way: &Under) -> Vec<Ask> {
+        let receivers = self.receivers.iter().enumerate();
+        let ask = receivers.map(|(index, receiver)| {
+            let of_it = on_their_way.iter().filter(|(_, way)| way.receiver == index);
+            let busy: Vec<DeliveryId> = of_it.map(|(id, _)| id.clone()).collect();
+            let breaker = self.breakers.get(index).copied().unwrap_or_default();
+            let free = breaker.allowed(Instant::now(), busy.len(), receiver.concurrency);
+            let configuration = self.configurations.get(&receiver.id).cloned().unwrap_or_default();
+            Ask { index, id: receiver.id.clone(), configuration, busy, free }
+        });
+        ask.collect()
     }
 
     /// What waits for a receiver that wants nothing more is given up, and told.
-    async fn is_disabled(&self, receiver: &Receiver, now: Timestamp) -> Result<bool, Error> {
-        let Some(configuration) = self.configurations.get(&receiver.id).cloned() else { return Ok(false) };
-        let id = receiver.id.clone();
-        let buried = with(&self.outbox, move |outbox| {
-            if !outbox.is_disabled(&id, &configuration)? {
-                return Ok(None);
-            }
-            outbox.bury(&id, now, BURY_MAX).map(Some)
-        });
-        let buried = buried.await?;
-        if buried.is_some_and(|count| count > 0) {
-            (0..buried.unwrap_or_default()).for_each(|_| self.handle.dead_lettered());
+    async fn give_up(&self, receiver: ReceiverId, now: Timestamp) -> Result<(), Error> {
+        let buried = with(&self.outbox, move |outbox| outbox.bury(&receiver, now, BURY_MAX)).await?;
+        (0..buried).for_each(|_| self.handle.dead_lettered());
+        if buried > 0 {
             self.tell.notify_one();
         }
-        Ok(buried.is_some())
+        Ok(())
     }
 
     fn tell_in_flight(&self, on_their_way: &Under) {
@@ -151,17 +205,12 @@ impl Deliverer {
         *self.in_flight.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
     }
 
-    /// Records what has finished, all of it in one transaction.
-    async fn record(
-        &mut self,
-        first: Option<Tried>,
-        tries: &mut JoinSet<Tried>,
-        on_their_way: &mut Under,
-    ) -> Result<(), Error> {
-        let mut finished: Vec<Tried> = first.into_iter().collect();
-        while let Some(more) = tries.try_join_next() {
-            finished.extend(more.ok());
+    /// Records what has finished, all of it in one transaction, unless one is being written.
+    fn record(&mut self, work: &mut Work) {
+        if work.finished.is_empty() || !work.recording.is_empty() {
+            return;
         }
+        let finished = std::mem::take(&mut work.finished);
         let (mut back, mut gone) = (Vec::new(), Vec::new());
         for tried in &finished {
             self.handle.attempted(Duration::from_micros(tried.attempt.duration_us));
@@ -179,9 +228,10 @@ impl Deliverer {
             let (delivery, status) = (&tried.due.delivery_id, tried.attempt.http_status);
             tracing::info!(%delivery, receiver = %tried.due.receiver, status, next = ?tried.next, "webhook tried");
         }
-        let done: Vec<DeliveryId> = finished.iter().map(|tried| tried.due.delivery_id.clone()).collect();
         let (now, configurations) = ((self.clock)(), self.configurations.clone());
-        let work = move |outbox: &mut Outbox| {
+        let outbox = Arc::clone(&self.outbox);
+        work.recording.spawn_blocking(move || {
+            let mut outbox = outbox.lock().unwrap_or_else(PoisonError::into_inner);
             outbox.record(&finished)?;
             for receiver in &back {
                 outbox.hurry(receiver, now)?;
@@ -191,13 +241,19 @@ impl Deliverer {
                 let configuration = configurations.get(&due.receiver).map_or("", String::as_str);
                 outbox.disable(due, configuration, now)?;
             }
-            Ok(())
-        };
-        with(&self.outbox, work).await?;
-        for delivery in done {
-            on_their_way.remove(&delivery);
+            Ok(finished.into_iter().map(|tried| tried.due.delivery_id).collect())
+        });
+    }
+
+    fn recorded(
+        &self,
+        recorded: Result<Result<Vec<DeliveryId>, Error>, JoinError>,
+        work: &mut Work,
+    ) -> Result<(), Error> {
+        for delivery in recorded.unwrap_or(Err(Error::Ended("recording of deliveries")))? {
+            work.on_their_way.remove(&delivery);
         }
-        self.tell_in_flight(on_their_way);
+        self.tell_in_flight(&work.on_their_way);
         self.tell.notify_one();
         Ok(())
     }

@@ -41,6 +41,7 @@ pub mod sign;
 mod taker;
 mod transmitter;
 mod watch;
+mod watchlist;
 
 pub use alive::{Alive, Asked, RULE_ALIVE, Sight, Watch, WatchOptions, WatchState};
 pub use ambit_bus::SecretRef;

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::follow::Follower;
 use crate::handle::Handle;
 use crate::options::Options;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, SharedReading, Wal};
 use crate::policy::{BUILT_IN, Policy};
 use crate::receiver::Receiver;
 use crate::receiver::set_poll::{Open, Polls};
@@ -119,13 +119,16 @@ impl Service {
         let policy = policy_of(&self.options, &policy_text(&self.options)?, &self.rules)?;
         let mut outbox = Outbox::open(&self.outbox)?;
         outbox.recall_owned()?;
+        let reading = outbox.reading();
         let outbox: SharedOutbox = Arc::new(Mutex::new(outbox));
+        let wal = Wal::open(&self.outbox, Arc::clone(&outbox))?;
         let (wake, tell, stop) = (Arc::new(Notify::new()), Arc::new(Notify::new()), shutdown.child_token());
         self.polls.open(Open::new(&receivers, &outbox, &self.handle, &tell, &self.clock));
         receivers.retain(|receiver| receiver.polled().is_none());
         let (in_flight, version): (InFlight, _) = (InFlight::default(), Arc::new(AtomicU64::new(0)));
         let deliverer = Deliverer {
             outbox: Arc::clone(&outbox),
+            reading: Arc::clone(&reading),
             breakers: vec![Breaker::default(); receivers.len()],
             configurations: configurations(&self.options),
             receivers,
@@ -150,14 +153,16 @@ impl Service {
             version,
             tell: Arc::clone(&tell),
         };
-        let taker = self.taker(policy, &outbox, (&wake, &tell, &in_flight));
+        let taker = self.taker(policy, (&outbox, &reading), (&wake, &tell, &in_flight));
         let mut parts: JoinSet<Result<(), Error>> = JoinSet::new();
         parts.spawn(deliverer.run(stop.clone()));
-        parts.spawn(tell_events(Arc::clone(&outbox), self.producer.clone(), tell, stop.clone()));
-        let (taking, following, watching) = (stop.clone(), stop.clone(), stop.clone());
+        let told = (Arc::clone(&outbox), reading);
+        parts.spawn(tell_events(told, self.producer.clone(), tell, stop.clone()));
+        let (taking, following, watching, moving) = (stop.clone(), stop.clone(), stop.clone(), stop.clone());
         parts.spawn_blocking(move || taker.run(&taking));
         parts.spawn_blocking(move || follower.run(&following));
         parts.spawn_blocking(move || watcher.run(&watching));
+        parts.spawn_blocking(move || wal.run(&moving));
         self.handle.trouble(None);
         let mut result = Ok(());
         while let Some(ended) = parts.join_next().await {
@@ -182,7 +187,7 @@ impl Service {
     fn taker(
         &self,
         policy: Policy,
-        outbox: &SharedOutbox,
+        (outbox, reading): (&SharedOutbox, &SharedReading),
         (wake, tell, in_flight): (&Arc<Notify>, &Arc<Notify>, &InFlight),
     ) -> Taker {
         Taker {
@@ -191,6 +196,7 @@ impl Service {
             kafka: self.kafka.clone(),
             policy,
             outbox: Arc::clone(outbox),
+            reading: Arc::clone(reading),
             handle: self.handle.clone(),
             clock: Arc::clone(&self.clock),
             wake: Arc::clone(wake),
@@ -210,14 +216,14 @@ fn configurations(options: &Options) -> HashMap<ReceiverId, String> {
 
 /// Tells what has happened: events leave the outbox only when Kafka has them.
 async fn tell_events(
-    outbox: SharedOutbox,
+    (outbox, reading): (SharedOutbox, SharedReading),
     producer: Producer,
     tell: Arc<Notify>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     loop {
         let ending = shutdown.is_cancelled();
-        let events = with(&outbox, |outbox| outbox.untold(EVENTS_MAX)).await?;
+        let events = with(&reading, |reading| reading.untold(EVENTS_MAX)).await?;
         let last = events.last().map(|(seq, _)| *seq);
         let mut pending = Vec::with_capacity(events.len());
         for (_, outgoing) in events {
@@ -228,11 +234,11 @@ async fn tell_events(
         }
         match last {
             Some(last) => {
-                let told = move |outbox: &mut Outbox| {
-                    outbox.told(last);
+                with(&reading, move |reading| {
+                    reading.told(last);
                     Ok(())
-                };
-                with(&outbox, told).await?;
+                })
+                .await?;
             }
             None if ending => return with(&outbox, Outbox::tidy).await,
             None => {

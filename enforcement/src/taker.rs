@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::follow::catch_up;
 use crate::handle::Handle;
 use crate::options::Options;
-use crate::outbox::{Incoming, Outbox};
+use crate::outbox::{Incoming, Outbox, SharedReading};
 use crate::policy::Policy;
 use crate::service::{policy_of, policy_text};
 use ambit_bus::{KafkaOptions, Producer, Profile, ShardConsumer, ShardOwner, StartAt};
@@ -23,6 +23,8 @@ const GROUP: &str = "ambit-enforce";
 const FINDINGS_MAX: usize = 512;
 /// How long one poll waits for the first finding.
 const POLL: Duration = Duration::from_millis(100);
+/// How often Kafka is told how far it is.
+const HINT_EVERY: Duration = Duration::from_secs(1);
 /// How often the policy's file is looked at.
 const POLICY_EVERY: Duration = Duration::from_secs(2);
 /// How long a partition that goes to another worker waits for what is on its way: as long as a try may take, and a bit.
@@ -95,6 +97,7 @@ pub(crate) struct Taker {
     pub(crate) kafka: KafkaOptions,
     pub(crate) policy: Policy,
     pub(crate) outbox: SharedOutbox,
+    pub(crate) reading: SharedReading,
     pub(crate) handle: Handle,
     pub(crate) clock: Clock,
     pub(crate) wake: Arc<Notify>,
@@ -123,6 +126,7 @@ impl Taker {
         )?;
         self.tell_policy()?;
         let (mut mine, mut looked) = (HashMap::<Shard, u64>::new(), Instant::now());
+        let (mut positions, mut hinted) = (HashMap::<Shard, u64>::new(), Instant::now());
         while !shutdown.is_cancelled() {
             let batch = consumer.poll(POLL, FINDINGS_MAX)?;
             self.heed(&consumer, &mut mine, &batch)?;
@@ -147,9 +151,11 @@ impl Taker {
             self.handle.taken(incoming.len(), new);
             self.wake.notify_one();
             self.tell.notify_one();
-            let positions: HashMap<Shard, u64> =
-                batch.records.iter().map(|record| (record.shard, record.offset + 1)).collect();
-            consumer.commit_hint(&positions.into_iter().collect::<Vec<_>>());
+            positions.extend(batch.records.iter().map(|record| (record.shard, record.offset + 1)));
+            if hinted.elapsed() >= HINT_EVERY {
+                hinted = Instant::now();
+                consumer.commit_hint(&positions.drain().collect::<Vec<_>>());
+            }
         }
         Ok(())
     }
@@ -170,8 +176,17 @@ impl Taker {
     /// Orders, approvals and ends of pauses.
     fn attend(&self, mine: &HashMap<Shard, u64>) -> Result<(), Error> {
         let ready: BTreeSet<u32> = mine.keys().map(|shard| shard.partition).collect();
-        let done = self.lock().attend(&ready, &self.policy, (self.clock)())?;
-        self.handle.stopped(self.lock().stopped()?);
+        let now = (self.clock)();
+        let (stopped, anything) = {
+            // Beside whoever writes: most of the time there is nothing, and findings wait.
+            let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+            (reading.stopped()?, reading.anything_to_attend(&ready, now)?)
+        };
+        self.handle.stopped(stopped);
+        if !anything {
+            return Ok(());
+        }
+        let done = self.lock().attend(&ready, &self.policy, now)?;
         if done.anything {
             self.handle.taken(0, done.responses);
             self.wake.notify_one();

@@ -4,12 +4,13 @@
 //! worker that has the shard of the tree, once that shard's stream has come past the time: an event that Kafka had by
 //! then has been looked at. Where the stream stands still, the machine's clock decides, and the event says so.
 
-use crate::alive::{Watch, WatchOptions, WatchState};
+use crate::alive::{WatchOptions, WatchState};
 use crate::deliver::SharedOutbox;
 use crate::error::Error;
 use crate::handle::Handle;
-use crate::outbox::{Outbox, Seen, Told};
+use crate::outbox::{News, Outbox, Seen, Told};
 use crate::records::SOURCE;
+use crate::watchlist::{Watched, Watchlist};
 use ambit_bus::{Batch, FailureKind, KafkaOptions, Profile, ShardConsumer, ShardOwner, StartAt};
 use ambit_schemas::finding::EventRef;
 use ambit_schemas::{Body, Event, Record, Shard, Timestamp, Topic, decode};
@@ -95,10 +96,10 @@ pub(crate) struct Watcher {
 #[derive(Default)]
 struct State {
     shards: BTreeMap<Shard, Progress>,
-    watches: Vec<(Watch, WatchState)>,
+    watches: Watchlist,
     version: Option<u64>,
-    /// Watches that changed since they were written down, by index.
-    changed: HashSet<usize>,
+    /// Watches that changed since they were written down, by number.
+    changed: HashSet<u64>,
     seen: Vec<Seen>,
     known: HashSet<Seen>,
 }
@@ -146,18 +147,23 @@ impl Watcher {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the watches again when the follower has read something. What was seen of them is kept first.
+    /// Learns what the follower has read since.
     fn reload(&self, state: &mut State) -> Result<(), Error> {
         let version = self.version.load(Ordering::Acquire);
         if state.version == Some(version) {
             return Ok(());
         }
         let now = (self.clock)();
-        self.save(state, &[], now)?;
-        state.watches = self.lock().watches(now)?;
+        let first = state.version.is_none();
+        let news = {
+            let mut outbox = self.lock();
+            let news = outbox.news(now)?;
+            if first { News::All(outbox.watches(now)?) } else { news }
+        };
+        state.watches.learn(news);
         state.version = Some(version);
-        let open = state.watches.iter().filter(|(_, state)| *state == WatchState::Open).count();
-        self.handle.watching(open, state.watches.len() - open);
+        let (open, confirmed) = state.watches.counts();
+        self.handle.watching(open, confirmed);
         Ok(())
     }
 
@@ -213,21 +219,24 @@ impl Watcher {
             return Ok(());
         }
         let mut alive = Vec::new();
-        for (index, (watch, watched)) in state.watches.iter_mut().enumerate() {
-            let Some(sight) = watch.sight(&event, broker).filter(|_| *watched != WatchState::Failed) else {
+        for number in state.watches.met_by(&event) {
+            let Some(Watched { watch, state: WatchState::Open | WatchState::Confirmed }) =
+                state.watches.get_mut(number)
+            else {
                 continue;
             };
+            let Some(sight) = watch.sight(&event, broker) else { continue };
             let at = EventRef {
                 source: event.source.clone(),
                 id: event.id.clone(),
                 shard: record.shard,
                 offset: record.offset,
             };
-            state.changed.insert(index);
-            alive.extend(watch.take(sight, at, &self.options).map(|alive| (index, alive)));
+            state.changed.insert(number);
+            alive.extend(watch.take(sight, at, &self.options).map(|alive| (number, alive)));
         }
-        for (index, alive) in alive {
-            self.conclude(state, index, &Told::Alive(alive), now)?;
+        for (number, alive) in alive {
+            self.conclude(state, number, &Told::Alive(alive), now)?;
         }
         Ok(())
     }
@@ -236,8 +245,8 @@ impl Watcher {
     fn judge(&self, consumer: &ShardConsumer, state: &mut State) -> Result<(), Error> {
         let now = (self.clock)();
         let (mut told, mut ends) = (Vec::new(), HashMap::new());
-        for index in 0..state.watches.len() {
-            let Some((watch, watched)) = state.watches.get_mut(index) else { continue };
+        state.watches.forget_over(|watch| watch.ends_at(&self.options) <= now);
+        for (number, Watched { watch, state: watched }) in state.watches.iter_mut() {
             let shard = Shard::new(Topic::Events, watch.partition);
             let Some(progress) = state.shards.get(&shard).copied() else { continue };
             if *watched == WatchState::Failed || (*watched == WatchState::Confirmed && watch.is_settled()) {
@@ -258,17 +267,17 @@ impl Watcher {
             let time = if idle { Some(now) } else { progress.stream };
             let Some(time) = time else { continue };
             if let Some(alive) = watch.overdue(time, &self.options) {
-                told.push((index, Told::Alive(alive)));
+                told.push((number, Told::Alive(alive)));
             } else if *watched == WatchState::Open && time >= ripe && watch.is_settled() {
                 let by_clock = idle && progress.stream.is_none_or(|stream| stream < ripe);
-                told.push((index, Told::Effective(watch.evidence(&self.options, by_clock))));
+                told.push((number, Told::Effective(watch.evidence(&self.options, by_clock))));
             }
         }
-        told.iter().try_for_each(|(index, told)| self.conclude(state, *index, told, now))
+        told.iter().try_for_each(|(number, told)| self.conclude(state, *number, told, now))
     }
 
-    fn conclude(&self, state: &mut State, index: usize, told: &Told, now: Timestamp) -> Result<(), Error> {
-        let Some((watch, watched)) = state.watches.get_mut(index) else { return Ok(()) };
+    fn conclude(&self, state: &mut State, number: u64, told: &Told, now: Timestamp) -> Result<(), Error> {
+        let Some(Watched { watch, state: watched }) = state.watches.get_mut(number) else { return Ok(()) };
         let news = self.lock().conclude(watch, told, now)?;
         *watched = match told {
             Told::Effective(_) => WatchState::Confirmed,
@@ -301,9 +310,9 @@ impl Watcher {
 
     fn save(&self, state: &mut State, positions: &[(Shard, u64)], now: Timestamp) -> Result<(), Error> {
         let seen = std::mem::take(&mut state.seen);
-        let changed: Vec<Watch> = std::mem::take(&mut state.changed)
+        let changed: Vec<_> = std::mem::take(&mut state.changed)
             .into_iter()
-            .filter_map(|index| state.watches.get(index).map(|(watch, _)| watch.clone()))
+            .filter_map(|number| state.watches.get_mut(number).map(|watched| watched.watch.clone()))
             .collect();
         let moved = positions.iter().any(|(shard, next)| self.is_behind(*shard, *next));
         if !moved && seen.is_empty() && changed.is_empty() {

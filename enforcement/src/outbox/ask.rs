@@ -30,32 +30,16 @@ pub struct Done {
 impl Outbox {
     /// Carries out what is due of orders, approvals and ends of pauses in these partitions.
     pub fn attend(&mut self, ready: &BTreeSet<u32>, policy: &Policy, now: Timestamp) -> Result<Done, Error> {
-        let ready = serde_json::to_string(ready).unwrap_or_default();
-        if !self.anything_to_attend(&ready, now)? {
+        if !self.read().anything_to_attend(ready, now)? {
             return Ok(Done::default());
         }
+        let ready = serde_json::to_string(ready).unwrap_or_default();
         self.write(|transaction, failed| {
             let responses = orders(transaction, &ready, policy, now, failed)?
                 + approvals(transaction, &ready, policy, now, failed)?
                 + pauses(transaction, &ready, policy, now, failed)?;
             Ok(Done { responses, anything: true })
         })
-    }
-
-    /// Reads only: most of the time there is nothing.
-    fn anything_to_attend(&self, ready: &str, now: Timestamp) -> Result<bool, Error> {
-        let among = "partition IN (SELECT value FROM json_each(?1))";
-        let sql = format!(
-            "SELECT EXISTS (SELECT 1 FROM orders WHERE state = 'new' AND {among})
-             OR EXISTS (SELECT 1 FROM questions WHERE state = 'waiting' AND {among} AND
-                 (pending ->> 'expires_at' IS NULL OR unixepoch(pending ->> 'expires_at') * 1000000 <= ?2
-                  OR EXISTS (SELECT 1 FROM rulings r WHERE r.response_id = questions.response_id)))
-             OR EXISTS (SELECT 1 FROM responses WHERE until <= ?2 AND {among})"
-        );
-        self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| statement.query_row(params![ready, now.micros()], |row| row.get(0)))
-            .map_err(self.failed("read"))
     }
 
     /// Tells that another policy holds, if it does.
@@ -74,7 +58,7 @@ impl Outbox {
 
     /// Since when, by whom and why automatic revocation is off.
     pub fn stopped(&self) -> Result<Option<String>, Error> {
-        Ok(self.fact(super::take::STOPPED)?.filter(|since| !since.is_empty()))
+        self.read().stopped()
     }
 }
 

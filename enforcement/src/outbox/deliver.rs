@@ -1,7 +1,6 @@
 //! Deliveries: what is due, how tries went, what is given up.
 
-use super::take::STOPPED;
-use super::{DeliveryState, Due, Failed, Outbox, Tried, fact, queue};
+use super::{DeliveryState, Due, Failed, Outbox, Tried, execute, queue};
 use crate::error::Error;
 use crate::records::{self, Case};
 use crate::schedule::Next;
@@ -12,10 +11,10 @@ use ambit_schemas::response::{Acknowledgement, DeadLettered};
 use rusqlite::{Row, Transaction, params};
 
 /// A delivery of this response is made from here, and not held by a stop. Notifications are never held.
-const HELD: &str =
+pub(super) const HELD: &str =
     "(json_type(?2) = 'null' OR r.partition = -1 OR r.partition IN (SELECT value FROM json_each(?2)))
     AND NOT (?3 AND r.auto = 1 AND r.action NOT IN ('notify', 'restore')) AND r.finding <> ''";
-const COLUMNS: &str = "d.delivery_id, d.response_id, r.action, d.attempts, d.body, r.finding, r.decided_at, r.partition, d.receiver";
+pub(super) const COLUMNS: &str = "d.delivery_id, d.response_id, r.action, d.attempts, d.body, r.finding, r.decided_at, r.partition, d.receiver";
 
 impl Outbox {
     /// Deliveries to a receiver that are due, revocations first, except those that are on their way.
@@ -26,44 +25,12 @@ impl Outbox {
         most: usize,
         on_their_way: &[DeliveryId],
     ) -> Result<Vec<Due>, Error> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM deliveries d JOIN responses r USING (response_id)
-             WHERE d.receiver = ?1 AND d.state = 'pending' AND d.next_at <= ?4 AND {HELD}
-             ORDER BY d.lane, d.next_at LIMIT ?5"
-        );
-        let limit = i64::try_from(most + on_their_way.len()).unwrap_or(i64::MAX);
-        let rows = self.select(&sql, receiver, now, limit)?;
-        let free = rows.into_iter().filter(|due| !on_their_way.contains(&due.delivery_id));
-        Ok(free.take(most).collect())
-    }
-
-    fn select(
-        &self,
-        sql: &str,
-        receiver: &ReceiverId,
-        now: Timestamp,
-        limit: i64,
-    ) -> Result<Vec<Due>, Error> {
-        let failed = self.failed("read");
-        let stopped = fact(&self.connection, STOPPED, &failed)?.is_some_and(|since| !since.is_empty());
-        let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
-        let rows = statement
-            .query_map(params![receiver.as_str(), self.owned_json(), stopped, now.micros(), limit], due_of)
-            .map_err(&failed)?;
-        // What a newer version wrote and this one cannot read stays where it is.
-        Ok(rows.collect::<Result<Vec<_>, _>>().map_err(&failed)?.into_iter().flatten().collect())
+        self.read().due(receiver, now, most, on_their_way)
     }
 
     /// When the next delivery that is not due yet becomes so.
     pub fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, Error> {
-        self.connection
-            .query_row(
-                "SELECT min(next_at) FROM deliveries WHERE state = 'pending' AND next_at > ?1",
-                [now.micros()],
-                |row| row.get::<_, Option<i64>>(0),
-            )
-            .map(|next| next.map(Timestamp::from_micros))
-            .map_err(self.failed("read"))
+        self.read().next_due(now)
     }
 
     /// Records tries, what follows from them, and the events that tell of it.
@@ -76,13 +43,9 @@ impl Outbox {
     /// The receiver answers again: what waits for it is due at once.
     pub(crate) fn hurry(&mut self, receiver: &ReceiverId, now: Timestamp) -> Result<(), Error> {
         self.write(|transaction, failed| {
-            transaction
-                .execute(
-                    "UPDATE deliveries SET next_at = ?2 WHERE receiver = ?1 AND state = 'pending' AND next_at > ?2",
-                    params![receiver.as_str(), now.micros()],
-                )
-                .map(drop)
-                .map_err(failed)
+            let sql = "UPDATE deliveries SET next_at = ?2
+                       WHERE receiver = ?1 AND state = 'pending' AND next_at > ?2";
+            execute(transaction, sql, params![receiver.as_str(), now.micros()], failed).map(drop)
         })
     }
 
@@ -104,25 +67,9 @@ impl Outbox {
         })
     }
 
-    /// Whether the receiver wants nothing more with this configuration.
-    pub(crate) fn is_disabled(&self, receiver: &ReceiverId, configuration: &str) -> Result<bool, Error> {
-        self.connection
-            .query_row(
-                "SELECT count(*) FROM disabled WHERE receiver = ?1 AND configuration = ?2",
-                params![receiver.as_str(), configuration],
-                |row| row.get::<_, i64>(0),
-            )
-            .map(|count| count > 0)
-            .map_err(self.failed("read"))
-    }
-
     /// Gives up what waits for a receiver that wants nothing more. Returns how many deliveries.
     pub(crate) fn bury(&mut self, receiver: &ReceiverId, now: Timestamp, most: i64) -> Result<usize, Error> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM deliveries d JOIN responses r USING (response_id)
-             WHERE d.receiver = ?1 AND d.state = 'pending' AND (?4 > 0) AND {HELD} LIMIT ?5"
-        );
-        let buried = self.select(&sql, receiver, now, most)?;
+        let buried = self.read().waiting(receiver, now, most)?;
         if buried.is_empty() {
             return Ok(0);
         }
@@ -137,7 +84,7 @@ impl Outbox {
 }
 
 /// A delivery as the table has it; nothing when this version cannot read it.
-fn due_of(row: &Row<'_>) -> rusqlite::Result<Option<Due>> {
+pub(super) fn due_of(row: &Row<'_>) -> rusqlite::Result<Option<Due>> {
     let (delivery, response): (String, String) = (row.get(0)?, row.get(1)?);
     let (action, finding): (String, String) = (row.get(2)?, row.get(5)?);
     let receiver: String = row.get(8)?;
@@ -165,10 +112,8 @@ pub(super) fn mark_disabled(
     configuration: &str,
     failed: Failed<'_>,
 ) -> Result<(), Error> {
-    transaction
-        .execute("INSERT OR REPLACE INTO disabled VALUES (?1, ?2)", params![receiver, configuration])
-        .map(drop)
-        .map_err(failed)
+    let sql = "INSERT OR REPLACE INTO disabled VALUES (?1, ?2)";
+    execute(transaction, sql, params![receiver, configuration], failed).map(drop)
 }
 
 fn set_state(
@@ -179,13 +124,9 @@ fn set_state(
     next_at: Timestamp,
     failed: Failed<'_>,
 ) -> Result<(), Error> {
-    transaction
-        .execute(
-            "UPDATE deliveries SET state = ?2, attempts = ?3, next_at = ?4 WHERE delivery_id = ?1",
-            params![due.delivery_id.as_str(), state.name(), attempts, next_at.micros()],
-        )
-        .map(drop)
-        .map_err(failed)
+    let sql = "UPDATE deliveries SET state = ?2, attempts = ?3, next_at = ?4 WHERE delivery_id = ?1";
+    let row = params![due.delivery_id.as_str(), state.name(), attempts, next_at.micros()];
+    execute(transaction, sql, row, failed).map(drop)
 }
 
 fn record_try(transaction: &Transaction<'_>, tried: &Tried, failed: Failed<'_>) -> Result<(), Error> {

@@ -10,6 +10,10 @@ const LAYOUT: i64 = 3;
 /// How long to wait for another process to let go of the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Pages of the WAL at which a transaction moves them into the file by itself: when [`super::Wal`] has not done so long
+/// before.
+const WAL_PAGES_MAX: i64 = 32_768;
+
 /// What layout 3 adds to tables of before.
 const FROM_2: &str = "
 ALTER TABLE responses ADD COLUMN partition INTEGER NOT NULL DEFAULT -1;
@@ -67,12 +71,37 @@ CREATE TABLE IF NOT EXISTS tasks (
     PRIMARY KEY (tenant, root, task)) STRICT;
 ";
 
+/// Statements of one connection that stay prepared.
+const STATEMENTS: usize = 64;
+
+/// A connection that reads beside the one that writes.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, Error> {
+    connect(path)
+        .and_then(|connection| {
+            connection.pragma_update(None, "query_only", true)?;
+            Ok(connection)
+        })
+        .map_err(|cause| Error::Outbox { doing: "opened", path: path.to_owned(), cause })
+}
+
+/// A connection that does nothing but move the WAL into the file.
+pub(super) fn open_to_checkpoint(path: &Path) -> Result<Connection, Error> {
+    connect(path).map_err(|cause| Error::Outbox { doing: "opened", path: path.to_owned(), cause })
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     let failed = |cause| Error::Outbox { doing: "opened", path: path.to_owned(), cause };
-    let mut connection = Connection::open(path).map_err(failed)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    let mut connection = connect(path).map_err(failed)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX).map_err(failed)?;
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
     if found > LAYOUT {
         return Err(Error::OutboxVersion { path: path.to_owned(), found, known: LAYOUT });

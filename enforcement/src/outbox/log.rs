@@ -2,8 +2,8 @@
 //! start it makes the outbox again (INVARIANT Q-2); what was read before changes nothing.
 
 use super::take::{STOPPED, note};
-use super::watches::{close, open};
-use super::{DeliveryState, Failed, Outbox, deliver, json, set_fact, set_position};
+use super::watches::{WatchKey, close, open};
+use super::{DeliveryState, Failed, Outbox, deliver, execute, json, set_fact, set_position};
 use crate::alive::WatchOptions;
 use crate::error::Error;
 use crate::records;
@@ -17,17 +17,21 @@ use std::collections::HashMap;
 impl Outbox {
     /// Takes in records of `ambit.responses`, in their order.
     pub fn follow(&mut self, records: &[Record], options: &WatchOptions) -> Result<(), Error> {
-        self.write(|transaction, failed| {
+        let mut changed = Vec::new();
+        self.write_repeatable(|transaction, failed| {
             let mut next = HashMap::new();
             for record in records {
                 // What is no event is a dead letter of ingest; here it says nothing.
                 if let Ok(event) = decode(record) {
                     heed(transaction, record, &event, options, failed)?;
+                    changed.extend(watched_by(&event));
                 }
                 next.insert(record.shard, record.offset + 1);
             }
             next.into_iter().try_for_each(|(shard, next)| set_position(transaction, shard, next, failed))
-        })
+        })?;
+        self.changed.extend(changed);
+        Ok(())
     }
 
     /// Notes what earlier deliveries came to.
@@ -35,6 +39,19 @@ impl Outbox {
         self.write(|transaction, failed| {
             deliveries.iter().try_for_each(|(delivery, state)| settle(transaction, delivery, *state, failed))
         })
+    }
+}
+
+/// The watch that an event begins or ends.
+fn watched_by(event: &Event) -> Option<WatchKey> {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "only these are about watches")]
+    match &event.body {
+        Body::RevocationDelivered(revocation)
+        | Body::RevocationConfirmed(revocation)
+        | Body::RevocationFailed(revocation) => {
+            Some((revocation.response_id.clone(), revocation.receiver.clone()?))
+        }
+        _ => None,
     }
 }
 
@@ -67,7 +84,7 @@ fn heed(
         Body::ResponseDenied(ruling) => ruled(transaction, ruling, false, event.time, failed),
         Body::ResponseExpired(pending) => {
             let sql = "UPDATE questions SET state = 'expired' WHERE response_id = ?1 AND state = 'waiting'";
-            transaction.execute(sql, [pending.response_id.as_str()]).map(drop).map_err(failed)
+            execute(transaction, sql, [pending.response_id.as_str()], failed).map(drop)
         }
         Body::ResponsesStopped(switch) => {
             let Switch { author, reason } = switch;
@@ -94,12 +111,12 @@ fn settle(
 ) -> Result<(), Error> {
     let (id, state) = (delivery.as_str(), state.name());
     let sql = "UPDATE deliveries SET state = ?2 WHERE delivery_id = ?1 AND state = 'pending'";
-    transaction.execute(sql, params![id, state]).map_err(failed)?;
+    execute(transaction, sql, params![id, state], failed)?;
     // Of deliveries that are not known here yet, or were made elsewhere.
     let sql =
         "INSERT INTO settled SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE delivery_id = ?1)
                ON CONFLICT (delivery_id) DO UPDATE SET state = ?2";
-    transaction.execute(sql, params![id, state]).map(drop).map_err(failed)
+    execute(transaction, sql, params![id, state], failed).map(drop)
 }
 
 fn revive(
@@ -110,9 +127,9 @@ fn revive(
 ) -> Result<(), Error> {
     let sql = "UPDATE deliveries SET state = 'pending', attempts = 0, next_at = ?2
                WHERE delivery_id = ?1 AND state = 'dead'";
-    transaction.execute(sql, params![delivery.as_str(), at.micros()]).map_err(failed)?;
+    execute(transaction, sql, params![delivery.as_str(), at.micros()], failed)?;
     let sql = "UPDATE settled SET state = 'pending' WHERE delivery_id = ?1 AND state = 'dead'";
-    transaction.execute(sql, [delivery.as_str()]).map(drop).map_err(failed)
+    execute(transaction, sql, [delivery.as_str()], failed).map(drop)
 }
 
 fn ordered(

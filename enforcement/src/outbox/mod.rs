@@ -1,7 +1,9 @@
 //! The outbox: what was decided, to whom it goes, how far each delivery is, what is watched, and which events still
 //! have to be told.
 //!
-//! SQLite in WAL mode with `synchronous = FULL`: a transaction that has returned survives a power cut. One writer.
+//! SQLite in WAL mode. A transaction that decides, or says how a try went, is synchronised before it returns, so it
+//! survives a power cut. What only repeats what Kafka has (what others did, how far events were watched) is not: its
+//! position in Kafka is written with it, so after a power cut it is read again. One writer; readers beside it.
 //! Every step writes its state and the events that tell of it together, so neither can be lost without the other.
 //! What other workers of the group did is read from `ambit.responses` into the same tables.
 
@@ -9,22 +11,29 @@ mod ask;
 mod deliver;
 mod layout;
 mod log;
+mod reading;
 mod take;
+mod wal;
 mod watches;
 
 pub use ask::Done;
-pub(crate) use watches::{Seen, Told};
+pub(crate) use reading::SharedReading;
+pub(crate) use wal::Wal;
+pub(crate) use watches::{News, Seen, Told, WatchKey};
 
+use self::reading::{Beside, Reading};
 use crate::error::Error;
 use crate::schedule::Next;
 use ambit_schemas::finding::Finding;
 use ambit_schemas::id::{DeliveryId, ReceiverId, ResponseId};
 use ambit_schemas::response::{Action, Attempt};
-use ambit_schemas::{Event, Headers, Outgoing, Shard, Timestamp, Topic, encode};
-use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use ambit_schemas::{Event, Outgoing, Shard, Timestamp, encode};
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OptionalExtension, Params, Transaction, params};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How far a delivery is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,16 +103,24 @@ pub struct Incoming {
     pub finding: Option<Finding>,
 }
 
+/// Whether a transaction must outlive a power cut when it returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// It must.
+    Synced,
+    /// Kafka has what it is made of.
+    Repeatable,
+}
+
 /// The outbox file.
 #[derive(Debug)]
 pub struct Outbox {
     path: PathBuf,
     connection: Connection,
-    /// Events up to this one are in Kafka, and leave the file with the next transaction: a crash before that tells them
-    /// again, with the same ids, and saves a transaction of their own.
-    told: i64,
-    /// The partitions whose deliveries are made from here; absent while nobody else could make them.
-    owned: Option<BTreeSet<u32>>,
+    reading: SharedReading,
+    beside: Arc<Beside>,
+    changed: watches::Changed,
+    transactions: u64,
 }
 
 type Failed<'a> = &'a dyn Fn(rusqlite::Error) -> Error;
@@ -111,7 +128,20 @@ type Failed<'a> = &'a dyn Fn(rusqlite::Error) -> Error;
 impl Outbox {
     /// Opens the file, or makes it.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { path: path.to_owned(), connection: layout::open(path)?, told: 0, owned: None })
+        let (connection, beside) = (layout::open(path)?, Arc::new(Beside::default()));
+        let reading = Reading::new(path, layout::open_to_read(path)?, Arc::clone(&beside));
+        let reading = Arc::new(Mutex::new(reading));
+        let (path, changed) = (path.to_owned(), watches::Changed::default());
+        Ok(Self { path, connection, reading, beside, changed, transactions: 0 })
+    }
+
+    /// A connection that reads beside this one.
+    pub(crate) fn reading(&self) -> SharedReading {
+        Arc::clone(&self.reading)
+    }
+
+    fn read(&self) -> MutexGuard<'_, Reading> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> Error + use<> {
@@ -124,12 +154,36 @@ impl Outbox {
         &mut self,
         work: impl FnOnce(&Transaction<'_>, Failed<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.transact(Keep::Synced, work)
+    }
+
+    /// The same, for what Kafka has and would be read again.
+    fn write_repeatable<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>, Failed<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.transact(Keep::Repeatable, work)
+    }
+
+    fn transact<T>(
+        &mut self,
+        keep: Keep,
+        work: impl FnOnce(&Transaction<'_>, Failed<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let failed = self.failed("written");
+        let level = if keep == Keep::Synced { "FULL" } else { "NORMAL" };
+        self.connection.pragma_update(None, "synchronous", level).map_err(&failed)?;
         let transaction = self.connection.transaction().map_err(&failed)?;
-        forget_told(&transaction, self.told, &failed)?;
+        forget_told(&transaction, self.beside.told.load(Ordering::Acquire), &failed)?;
         let done = work(&transaction, &failed)?;
         transaction.commit().map_err(&failed)?;
+        self.transactions += 1;
         Ok(done)
+    }
+
+    /// Transactions since it was opened.
+    pub(crate) const fn transactions(&self) -> u64 {
+        self.transactions
     }
 
     /// Whether nothing was ever read: the file is new, or was deleted.
@@ -165,13 +219,13 @@ impl Outbox {
             let rows = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
             rows.collect::<Result<_, _>>().map_err(&failed)?
         };
-        self.owned = Some(owned.clone());
+        *self.beside.owned.lock().unwrap_or_else(PoisonError::into_inner) = Some(owned.clone());
         Ok(owned)
     }
 
     /// From here on the deliveries of these partitions are made, and no others.
     pub(crate) fn own(&mut self, partitions: &BTreeSet<u32>) -> Result<(), Error> {
-        self.owned = Some(partitions.clone());
+        *self.beside.owned.lock().unwrap_or_else(PoisonError::into_inner) = Some(partitions.clone());
         self.write(|transaction, failed| {
             transaction.execute("DELETE FROM owned", []).map_err(failed)?;
             for partition in partitions {
@@ -181,11 +235,6 @@ impl Outbox {
         })
     }
 
-    /// The owned partitions as a JSON array, for queries; `null` when all are.
-    fn owned_json(&self) -> String {
-        serde_json::to_string(&self.owned).unwrap_or_else(|_| "null".into())
-    }
-
     /// Something small that is remembered by its name.
     pub(crate) fn fact(&self, name: &str) -> Result<Option<String>, Error> {
         fact(&self.connection, name, &self.failed("read"))
@@ -193,43 +242,17 @@ impl Outbox {
 
     /// Events that still have to be told, oldest first.
     pub fn untold(&self, most: usize) -> Result<Vec<(i64, Outgoing)>, Error> {
-        let failed = self.failed("read");
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "SELECT seq, record_key, headers, value, topic FROM events WHERE seq > ?2 ORDER BY seq LIMIT ?1",
-            )
-            .map_err(&failed)?;
-        let rows = statement
-            .query_map([i64::try_from(most).unwrap_or(i64::MAX), self.told], |row| {
-                Ok((
-                    row.get(0)?,
-                    row.get::<_, Vec<u8>>(1)?,
-                    row.get::<_, Vec<u8>>(2)?,
-                    row.get::<_, Vec<u8>>(3)?,
-                    row.get::<_, String>(4)?,
-                ))
-            })
-            .map_err(&failed)?;
-        let mut events = Vec::new();
-        for row in rows {
-            let (seq, key, headers, value, topic) = row.map_err(&failed)?;
-            let headers = Headers::from_bytes(headers.into()).unwrap_or_default();
-            let topic = Topic::from_name(&topic).unwrap_or(Topic::Responses);
-            events.push((seq, Outgoing { topic, key: key.into(), headers, value: value.into() }));
-        }
-        Ok(events)
+        self.read().untold(most)
     }
 
     /// Events up to this one are in Kafka.
-    pub fn told(&mut self, up_to: i64) {
-        self.told = self.told.max(up_to);
+    pub fn told(&self, up_to: i64) {
+        self.read().told(up_to);
     }
 
     /// Lets events that were told leave the file now, when there is nothing else to write.
     pub fn tidy(&mut self) -> Result<(), Error> {
-        let failed = self.failed("written");
-        forget_told(&self.connection, self.told, &failed)
+        self.write_repeatable(|_, _| Ok(()))
     }
 
     /// How many deliveries are in each state.
@@ -246,49 +269,55 @@ impl Outbox {
     }
 }
 
-fn set_position(connection: &Connection, shard: Shard, next: u64, failed: Failed<'_>) -> Result<(), Error> {
+/// Runs a statement that is prepared once: how many rows it changed.
+fn execute(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+    failed: Failed<'_>,
+) -> Result<usize, Error> {
+    let run = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(parameters));
+    run.map_err(failed)
+}
+
+/// The first column of the first row, if there is one. The statement is prepared once.
+fn value<T: FromSql>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+    failed: Failed<'_>,
+) -> Result<Option<T>, Error> {
     connection
-        .execute(
-            "INSERT INTO positions VALUES (?1, ?2) ON CONFLICT (shard) DO UPDATE SET next_offset = ?2",
-            params![shard.to_string(), next.cast_signed()],
-        )
-        .map(drop)
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row(parameters, |row| row.get(0)).optional())
         .map_err(failed)
+}
+
+fn set_position(connection: &Connection, shard: Shard, next: u64, failed: Failed<'_>) -> Result<(), Error> {
+    let sql = "INSERT INTO positions VALUES (?1, ?2) ON CONFLICT (shard) DO UPDATE SET next_offset = ?2";
+    execute(connection, sql, params![shard.to_string(), next.cast_signed()], failed).map(drop)
 }
 
 fn fact(connection: &Connection, name: &str, failed: Failed<'_>) -> Result<Option<String>, Error> {
-    connection
-        .query_row("SELECT value FROM facts WHERE name = ?1", [name], |row| row.get(0))
-        .optional()
-        .map_err(failed)
+    value(connection, "SELECT value FROM facts WHERE name = ?1", [name], failed)
 }
 
 fn set_fact(connection: &Connection, name: &str, value: &str, failed: Failed<'_>) -> Result<(), Error> {
-    connection
-        .execute(
-            "INSERT INTO facts VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
-            params![name, value],
-        )
-        .map(drop)
-        .map_err(failed)
+    let sql = "INSERT INTO facts VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2";
+    execute(connection, sql, params![name, value], failed).map(drop)
 }
 
 fn forget_told(connection: &Connection, up_to: i64, failed: Failed<'_>) -> Result<(), Error> {
-    let mut statement = connection.prepare_cached("DELETE FROM events WHERE seq <= ?1").map_err(failed)?;
-    statement.execute([up_to]).map(drop).map_err(failed)
+    execute(connection, "DELETE FROM events WHERE seq <= ?1", [up_to], failed).map(drop)
 }
 
 /// Events to be told, in the transaction of what they tell of.
 fn queue(transaction: &Transaction<'_>, events: &[Event], failed: Failed<'_>) -> Result<(), Error> {
     for event in events {
         let Outgoing { topic, key, headers, value } = encode(event)?;
-        let columns: (&Bytes, &Bytes) = (&key, &value);
-        transaction
-            .execute(
-                "INSERT INTO events (record_key, headers, value, topic) VALUES (?1, ?2, ?3, ?4)",
-                params![columns.0.as_ref(), headers.as_bytes(), columns.1.as_ref(), topic.name()],
-            )
-            .map_err(failed)?;
+        let sql = "INSERT INTO events (record_key, headers, value, topic) VALUES (?1, ?2, ?3, ?4)";
+        let row = params![key.as_ref(), headers.as_bytes(), value.as_ref(), topic.name()];
+        execute(transaction, sql, row, failed)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! From findings to responses with their deliveries.
 
-use super::{Failed, Incoming, Outbox, fact, json, queue, set_position};
+use super::{Failed, Incoming, Outbox, execute, fact, json, queue, set_position, value};
 use crate::error::Error;
 use crate::outbox::DeliveryState;
 use crate::policy::{Before, Blast, Decision, Policy};
@@ -107,37 +107,20 @@ pub(super) fn respond(
         (case.finding.time, case.partition),
         failed,
     )?;
-    transaction
-        .execute(
-            "UPDATE responses SET finding = ?2, partition = ?3, auto = ?4 WHERE response_id = ?1",
-            params![case.response_id.as_str(), json(case.finding), case.partition, auto],
-        )
-        .map_err(failed)?;
+    let sql = "UPDATE responses SET finding = ?2, partition = ?3, auto = ?4 WHERE response_id = ?1";
+    let row = params![case.response_id.as_str(), json(case.finding), case.partition, auto];
+    execute(transaction, sql, row, failed)?;
     let body = json(&records::webhook(case, decided)).into_bytes();
     for receiver in &decided.receivers {
         let delivery = records::delivery_id(case.response_id, receiver);
-        let settled: Option<String> = transaction
-            .query_row("SELECT state FROM settled WHERE delivery_id = ?1", [delivery.as_str()], |row| {
-                row.get(0)
-            })
-            .optional()
-            .map_err(failed)?;
+        let sql = "SELECT state FROM settled WHERE delivery_id = ?1";
+        let settled: Option<String> = value(transaction, sql, [delivery.as_str()], failed)?;
         let state = settled.unwrap_or_else(|| DeliveryState::Pending.name().to_owned());
         let lane = i64::from(decided.action <= Action::StepUp);
-        transaction
-            .execute(
-                "INSERT OR IGNORE INTO deliveries VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7)",
-                params![
-                    delivery.as_str(),
-                    case.response_id.as_str(),
-                    receiver.as_str(),
-                    state,
-                    now.micros(),
-                    lane,
-                    body
-                ],
-            )
-            .map_err(failed)?;
+        let (delivery, response) = (delivery.as_str(), case.response_id.as_str());
+        let row = params![delivery, response, receiver.as_str(), state, now.micros(), lane, body];
+        let sql = "INSERT OR IGNORE INTO deliveries VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7)";
+        execute(transaction, sql, row, failed)?;
     }
     Ok(())
 }
@@ -151,25 +134,21 @@ pub(super) fn note(
     (time, partition): (Timestamp, i64),
     failed: Failed<'_>,
 ) -> Result<(), Error> {
-    transaction
-        .execute(
-            "INSERT OR IGNORE INTO responses VALUES (?1, ?2, ?3, ?4, ?5, '', ?6, ?7, ?8, ?9, ?10, ?11)",
-            params![
-                response_id.as_str(),
-                task,
-                decided.action.name(),
-                decided.action.revokes(),
-                time.micros(),
-                partition,
-                decided.decided_at.unwrap_or(time).micros(),
-                decided.until.map(Timestamp::micros),
-                target_of(task, decided),
-                decided.authors.is_empty(),
-                json(decided)
-            ],
-        )
-        .map(drop)
-        .map_err(failed)
+    let row = params![
+        response_id.as_str(),
+        task,
+        decided.action.name(),
+        decided.action.revokes(),
+        time.micros(),
+        partition,
+        decided.decided_at.unwrap_or(time).micros(),
+        decided.until.map(Timestamp::micros),
+        target_of(task, decided),
+        decided.authors.is_empty(),
+        json(decided)
+    ];
+    let sql = "INSERT OR IGNORE INTO responses VALUES (?1, ?2, ?3, ?4, ?5, '', ?6, ?7, ?8, ?9, ?10, ?11)";
+    execute(transaction, sql, row, failed).map(drop)
 }
 
 pub(super) fn task_of(finding: &Finding) -> String {
@@ -188,30 +167,15 @@ fn before(
     now: Timestamp,
     failed: Failed<'_>,
 ) -> Result<Before, Error> {
-    let revocations_in_hour = transaction
-        .query_row(
-            "SELECT count(*) FROM responses WHERE revokes = 1 AND auto = 1 AND decided_at > ?1",
-            [now.micros() - HOUR_US],
-            |row| row.get::<_, u32>(0),
-        )
-        .map_err(failed)?;
+    let sql = "SELECT count(*) FROM responses WHERE revokes = 1 AND auto = 1 AND decided_at > ?1";
+    let revocations_in_hour = value(transaction, sql, [now.micros() - HOUR_US], failed)?.unwrap_or_default();
     let task = task_of(finding);
-    let earlier: Option<i64> = transaction
-        .query_row(
-            "SELECT 1 FROM responses WHERE revokes = 1 AND task = ?1 AND task <> '' LIMIT 1",
-            [&task],
-            |row| row.get(0),
-        )
-        .optional()
-        .map_err(failed)?;
+    let sql = "SELECT 1 FROM responses WHERE revokes = 1 AND task = ?1 AND task <> '' LIMIT 1";
+    let earlier: Option<i64> = value(transaction, sql, [&task], failed)?;
     let agent = finding.agent.as_ref().map_or("", |agent| agent.uid.as_str());
-    let last: Option<i64> = transaction
-        .query_row(
-            "SELECT max(decided_at) FROM responses WHERE target = ?1 AND action NOT IN ('notify', 'restore')",
-            [format!("{task} {agent}")],
-            |row| row.get(0),
-        )
-        .map_err(failed)?;
+    let sql =
+        "SELECT max(decided_at) FROM responses WHERE target = ?1 AND action NOT IN ('notify', 'restore')";
+    let last: Option<i64> = value(transaction, sql, [format!("{task} {agent}")], failed)?.flatten();
     let since = last.map(|last| u64::try_from((now.micros() - last) / 1_000_000).unwrap_or_default());
     let stopped = fact(transaction, STOPPED, failed)?.is_some_and(|since| !since.is_empty());
     Ok(Before { revocations_in_hour, task_revoked: earlier.is_some(), stopped, seconds_since_last: since })
@@ -237,9 +201,8 @@ fn blast(transaction: &Transaction<'_>, finding: &Finding, failed: Failed<'_>) -
     let task = Blast { credentials: held, tasks: u32::from(finding.task.is_some()) };
     let Some(of) = &finding.task else { return Ok(Reach { task, tree: task }) };
     let count = |sql: &str| {
-        transaction
-            .query_row(sql, params![finding.tenant.as_str(), of.root.as_str()], |row| row.get::<_, u32>(0))
-            .map_err(failed)
+        let tree = params![finding.tenant.as_str(), of.root.as_str()];
+        value(transaction, sql, tree, failed).map(Option::unwrap_or_default)
     };
     let tree = Blast {
         credentials: held.max(count("SELECT count(*) FROM credentials WHERE tenant = ?1 AND root = ?2")?),

@@ -1,18 +1,22 @@
 //! Watches: revocations that were acknowledged, and what was seen of them; and what was seen of credentials and trees.
 
-use super::{Failed, Outbox, json, queue, set_position};
+use super::{Failed, Outbox, execute, json, queue, set_position, value};
 use crate::alive::{Alive, Watch, WatchOptions, WatchState};
 use crate::error::Error;
 use crate::records;
 use ambit_schemas::finding::Finding;
+use ambit_schemas::id::{ReceiverId, ResponseId};
 use ambit_schemas::response::Revocation;
 use ambit_schemas::{Event, Shard, Timestamp};
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+use std::collections::BTreeSet;
 
 /// How long what was seen of trees and of credentials without an end is kept, in microseconds: 30 days.
 const KEEP_US: i64 = 30 * 86_400_000_000;
 /// Most watches that are looked at; the oldest first.
 const WATCHES_MAX: i64 = 50_000;
+/// Most changes that are noted one by one.
+const CHANGED_MAX: usize = 10_000;
 
 /// What was seen in events that is worth remembering.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,7 +36,55 @@ pub(crate) enum Told {
     Alive(Alive),
 }
 
+/// What names a watch: the response, and who acknowledged it.
+pub(crate) type WatchKey = (ResponseId, ReceiverId);
+
+/// Which watches began or ended since the watcher looked.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    keys: BTreeSet<WatchKey>,
+    /// So many that all are to be read.
+    all: bool,
+}
+
+impl Changed {
+    pub(super) fn extend(&mut self, keys: Vec<WatchKey>) {
+        if !self.all {
+            self.keys.extend(keys);
+        }
+        if self.keys.len() > CHANGED_MAX {
+            *self = Self { keys: BTreeSet::new(), all: true };
+        }
+    }
+}
+
+/// What the watcher has to know anew.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// These are all watches that are not over.
+    All(Vec<(Watch, WatchState)>),
+    /// These began or ended, and how they stand; nothing when they are gone.
+    Some(Vec<(WatchKey, Option<(Watch, WatchState)>)>),
+}
+
 impl Outbox {
+    /// Which watches began or ended since this was asked last.
+    pub(crate) fn news(&mut self, now: Timestamp) -> Result<News, Error> {
+        let changed = std::mem::take(&mut self.changed);
+        if changed.all {
+            return self.watches(now).map(News::All);
+        }
+        let failed = self.failed("read");
+        let sql = "SELECT watch, state FROM watches WHERE response_id = ?1 AND receiver = ?2";
+        let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
+        let mut news = Vec::with_capacity(changed.keys.len());
+        for key in changed.keys {
+            let row = statement.query_row(params![key.0.as_str(), key.1.as_str()], stored).optional();
+            news.push((key, row.map_err(&failed)?.flatten()));
+        }
+        Ok(News::Some(news))
+    }
+
     /// The watches that are not over, with their state.
     pub(crate) fn watches(&self, now: Timestamp) -> Result<Vec<(Watch, WatchState)>, Error> {
         let failed = self.failed("read");
@@ -43,20 +95,9 @@ impl Outbox {
                  WHERE state = 'open' OR (state = 'confirmed' AND ends_at > ?1) ORDER BY ends_at LIMIT ?2",
             )
             .map_err(&failed)?;
-        let rows = statement
-            .query_map(params![now.micros(), WATCHES_MAX], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-            })
-            .map_err(&failed)?;
-        let mut watches = Vec::new();
-        for row in rows {
-            let (watch, state) = row.map_err(&failed)?;
-            let state = if state == "open" { WatchState::Open } else { WatchState::Confirmed };
-            if let Ok(watch) = serde_json::from_str(&watch) {
-                watches.push((watch, state));
-            }
-        }
-        Ok(watches)
+        let rows = statement.query_map(params![now.micros(), WATCHES_MAX], stored).map_err(&failed)?;
+        let watches: Vec<_> = rows.collect::<Result<_, _>>().map_err(&failed)?;
+        Ok(watches.into_iter().flatten().collect())
     }
 
     /// How many watches are in each state.
@@ -81,7 +122,7 @@ impl Outbox {
         options: &WatchOptions,
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.write(|transaction, failed| {
+        self.write_repeatable(|transaction, failed| {
             for (shard, next) in positions {
                 set_position(transaction, *shard, *next, failed)?;
             }
@@ -95,7 +136,8 @@ impl Outbox {
     /// Writes down what became of a watch, and tells it. Of several workers, or one that was killed meanwhile, the ids of
     /// what they tell are the same.
     pub(crate) fn conclude(&mut self, watch: &Watch, told: &Told, now: Timestamp) -> Result<bool, Error> {
-        self.write(|transaction, failed| match told {
+        // What is told is made of events that would be read again, and has the same ids then.
+        self.write_repeatable(|transaction, failed| match told {
             Told::Effective(evidence) => {
                 let changed = set_state(transaction, watch, WatchState::Confirmed, "state = 'open'", failed)?;
                 if changed > 0 {
@@ -106,9 +148,8 @@ impl Outbox {
             }
             Told::Alive(alive) => {
                 let sql = "SELECT count(*) FROM watches WHERE response_id = ?1 AND state = 'failed'";
-                let before: i64 = transaction
-                    .query_row(sql, [watch.response_id.as_str()], |row| row.get(0))
-                    .map_err(failed)?;
+                let before: i64 =
+                    value(transaction, sql, [watch.response_id.as_str()], failed)?.unwrap_or_default();
                 let changed = set_state(transaction, watch, WatchState::Failed, "state <> 'failed'", failed)?;
                 if changed > 0 {
                     let evidence = watch.evidence_of_use(alive);
@@ -129,7 +170,7 @@ impl Outbox {
 
     /// Forgets what cannot matter any more.
     pub(crate) fn forget_old(&mut self, now: Timestamp) -> Result<(), Error> {
-        self.write(|transaction, failed| {
+        self.write_repeatable(|transaction, failed| {
             let old = now.micros() - KEEP_US;
             for sql in [
                 "DELETE FROM tasks WHERE seen_at < ?1",
@@ -143,6 +184,14 @@ impl Outbox {
     }
 }
 
+/// A watch as the table has it; nothing when this version cannot read it.
+fn stored(row: &Row<'_>) -> rusqlite::Result<Option<(Watch, WatchState)>> {
+    let (watch, state): (String, String) = (row.get(0)?, row.get(1)?);
+    let states = [WatchState::Open, WatchState::Confirmed, WatchState::Failed];
+    let state = states.into_iter().find(|known| known.name() == state);
+    Ok(serde_json::from_str(&watch).ok().zip(state))
+}
+
 /// Until when a credential of the finding is valid, as far as known.
 pub(super) fn valid_until(
     transaction: &Transaction<'_>,
@@ -150,15 +199,10 @@ pub(super) fn valid_until(
     failed: Failed<'_>,
 ) -> Result<Option<Timestamp>, Error> {
     let ids = serde_json::to_string(&finding.credentials).unwrap_or_default();
-    transaction
-        .query_row(
-            "SELECT max(valid_until) FROM credentials
-             WHERE tenant = ?1 AND credential IN (SELECT value FROM json_each(?2))",
-            params![finding.tenant.as_str(), ids],
-            |row| row.get::<_, Option<i64>>(0),
-        )
-        .map(|until| until.map(Timestamp::from_micros))
-        .map_err(failed)
+    let sql = "SELECT max(valid_until) FROM credentials
+               WHERE tenant = ?1 AND credential IN (SELECT value FROM json_each(?2))";
+    let until: Option<Option<i64>> = value(transaction, sql, params![finding.tenant.as_str(), ids], failed)?;
+    Ok(until.flatten().map(Timestamp::from_micros))
 }
 
 /// A revocation was delivered: it is watched from here on.
@@ -195,18 +239,10 @@ pub(super) fn open(
         valid_until: residual.map(|seconds| acked_at.plus_micros(seconds.saturating_mul(1_000_000))),
         asked: Vec::new(),
     };
-    transaction
-        .execute(
-            "INSERT OR IGNORE INTO watches VALUES (?1, ?2, 'open', ?3, ?4)",
-            params![
-                watch.response_id.as_str(),
-                watch.receiver.as_str(),
-                watch.ends_at(options).micros(),
-                json(&watch)
-            ],
-        )
+    let (response, receiver) = (watch.response_id.as_str(), watch.receiver.as_str());
+    let row = params![response, receiver, watch.ends_at(options).micros(), json(&watch)];
+    execute(transaction, "INSERT OR IGNORE INTO watches VALUES (?1, ?2, 'open', ?3, ?4)", row, failed)
         .map(drop)
-        .map_err(failed)
 }
 
 /// Another worker, or this one before, has found out. A delivery that was given up was never watched.
@@ -223,10 +259,8 @@ pub(super) fn close(
         (WatchState::Failed, "state <> 'failed'")
     };
     let sql = format!("UPDATE watches SET state = ?3 WHERE response_id = ?1 AND receiver = ?2 AND {from}");
-    transaction
-        .execute(&sql, params![revocation.response_id.as_str(), receiver.as_str(), state.name()])
-        .map(drop)
-        .map_err(failed)
+    let row = params![revocation.response_id.as_str(), receiver.as_str(), state.name()];
+    execute(transaction, &sql, row, failed).map(drop)
 }
 
 fn set_state(
@@ -239,12 +273,8 @@ fn set_state(
     let sql = format!(
         "UPDATE watches SET state = ?3, watch = ?4 WHERE response_id = ?1 AND receiver = ?2 AND {from}"
     );
-    transaction
-        .execute(
-            &sql,
-            params![watch.response_id.as_str(), watch.receiver.as_str(), state.name(), json(watch)],
-        )
-        .map_err(failed)
+    let row = params![watch.response_id.as_str(), watch.receiver.as_str(), state.name(), json(watch)];
+    execute(transaction, &sql, row, failed)
 }
 
 fn update(
@@ -253,18 +283,10 @@ fn update(
     options: &WatchOptions,
     failed: Failed<'_>,
 ) -> Result<(), Error> {
-    transaction
-        .execute(
-            "UPDATE watches SET watch = ?3, ends_at = ?4 WHERE response_id = ?1 AND receiver = ?2",
-            params![
-                watch.response_id.as_str(),
-                watch.receiver.as_str(),
-                json(watch),
-                watch.ends_at(options).micros()
-            ],
-        )
-        .map(drop)
-        .map_err(failed)
+    let (response, receiver) = (watch.response_id.as_str(), watch.receiver.as_str());
+    let row = params![response, receiver, json(watch), watch.ends_at(options).micros()];
+    let sql = "UPDATE watches SET watch = ?3, ends_at = ?4 WHERE response_id = ?1 AND receiver = ?2";
+    execute(transaction, sql, row, failed).map(drop)
 }
 
 fn remember(
@@ -273,17 +295,17 @@ fn remember(
     now: Timestamp,
     failed: Failed<'_>,
 ) -> Result<(), Error> {
-    let done = match seen {
-        Seen::Credential(tenant, credential, root, until) => transaction.execute(
-            "INSERT INTO credentials VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (tenant, credential)
-             DO UPDATE SET valid_until = coalesce(?4, valid_until), seen_at = ?5,
-             root = CASE WHEN root = '' THEN ?3 ELSE root END",
-            params![tenant, credential, root, until.map(Timestamp::micros), now.micros()],
-        ),
-        Seen::Task(tenant, root, task) => transaction.execute(
-            "INSERT INTO tasks VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET seen_at = ?4",
-            params![tenant, root, task, now.micros()],
-        ),
-    };
-    done.map(drop).map_err(failed)
+    match seen {
+        Seen::Credential(tenant, credential, root, until) => {
+            let sql = "INSERT INTO credentials VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (tenant, credential)
+                       DO UPDATE SET valid_until = coalesce(?4, valid_until), seen_at = ?5,
+                       root = CASE WHEN root = '' THEN ?3 ELSE root END";
+            let row = params![tenant, credential, root, until.map(Timestamp::micros), now.micros()];
+            execute(transaction, sql, row, failed).map(drop)
+        }
+        Seen::Task(tenant, root, task) => {
+            let sql = "INSERT INTO tasks VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET seen_at = ?4";
+            execute(transaction, sql, params![tenant, root, task, now.micros()], failed).map(drop)
+        }
+    }
 }
