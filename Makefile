@@ -2,9 +2,8 @@
 
 cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ambit
 export CARGO_TARGET_DIR ?= $(cache)/target
-export AMBIT_BROKER_TARGET_DIR ?= $(cache)/broker-target
 # Where `ambit` finds the broker; benches take the release build whatever this says.
-export AMBIT_BROKER_BIN ?= $(AMBIT_BROKER_TARGET_DIR)/debug/ambit-broker
+export AMBIT_BROKER_BIN ?= $(CARGO_TARGET_DIR)/debug/ambit-broker
 
 # Where `make install` puts both programs, and how they are built.
 PREFIX ?= $(HOME)/.local
@@ -39,7 +38,7 @@ install: needed console ## build ambit and its broker, and put them into PREFIX/
 	cargo build --locked --profile $(profile)
 	@scripts/broker.sh --profile $(profile)
 	install -d "$(DESTDIR)$(PREFIX)/bin"
-	install -m 755 "$(CARGO_TARGET_DIR)/$(built)/ambit" "$(AMBIT_BROKER_TARGET_DIR)/$(built)/ambit-broker" "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 "$(CARGO_TARGET_DIR)/$(built)/ambit" "$(CARGO_TARGET_DIR)/$(built)/ambit-broker" "$(DESTDIR)$(PREFIX)/bin"
 	@echo "$(DESTDIR)$(PREFIX)/bin/ambit is installed, with its broker beside it"
 
 demo: build ## run everything with a simulated fleet of agents; Ctrl-C ends it

@@ -6,6 +6,6 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/ambit
 scripts/setup.sh bench
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 scripts/broker.sh --release
-export AMBIT_BROKER_BIN=${AMBIT_BROKER_TARGET_DIR:-$cache/broker-target}/release/ambit-broker
+export AMBIT_BROKER_BIN=$CARGO_TARGET_DIR/release/ambit-broker
 . scripts/kafka.sh
 exec cargo bench --locked --bench pipeline -- "$@"

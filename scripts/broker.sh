@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../broker"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/ambit
-export CARGO_TARGET_DIR=${AMBIT_BROKER_TARGET_DIR:-$cache/broker-target}
+# Shared with ambit: what both are built of is built once.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 [ -d "$CARGO_TARGET_DIR" ] || echo "broker: building (the first time takes a few minutes)"
 exec cargo build --locked --ignore-rust-version "$@"

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/ambit
 target=${CARGO_TARGET_DIR:-$cache/target}
-export AMBIT_BROKER_BIN=${AMBIT_BROKER_BIN:-${AMBIT_BROKER_TARGET_DIR:-$cache/broker-target}/debug/ambit-broker}
+export AMBIT_BROKER_BIN=${AMBIT_BROKER_BIN:-${CARGO_TARGET_DIR:-$cache/target}/debug/ambit-broker}
 dir=$(mktemp -d)
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/ambit
 scripts/setup.sh bench
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
-export AMBIT_BROKER_BIN=${AMBIT_BROKER_BIN:-${AMBIT_BROKER_TARGET_DIR:-$cache/broker-target}/debug/ambit-broker}
+export AMBIT_BROKER_BIN=${AMBIT_BROKER_BIN:-${CARGO_TARGET_DIR:-$cache/target}/debug/ambit-broker}
 export AMBIT_FAULT_ROUNDS=${AMBIT_FAULT_ROUNDS:-50}
 scripts/broker.sh
 . scripts/kafka.sh

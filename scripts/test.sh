@@ -5,8 +5,7 @@ cd "$(dirname "$0")/.."
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/ambit
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
-export AMBIT_BROKER_TARGET_DIR=${AMBIT_BROKER_TARGET_DIR:-$cache/broker-target}
-export AMBIT_BROKER_BIN=${AMBIT_BROKER_BIN:-$AMBIT_BROKER_TARGET_DIR/debug/ambit-broker}
+export AMBIT_BROKER_BIN=${AMBIT_BROKER_BIN:-$CARGO_TARGET_DIR/debug/ambit-broker}
 export PATH=$cache/tools/bin:${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
 summary=()
 
@@ -48,7 +47,7 @@ skipped() { # name reason
 }
 
 broker() { # cargo's arguments
-  (cd broker && CARGO_TARGET_DIR=$AMBIT_BROKER_TARGET_DIR cargo "$@")
+  (cd broker && cargo "$@")
 }
 
 step "set-up" scripts/setup.sh test

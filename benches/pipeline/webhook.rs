@@ -11,13 +11,14 @@ use crate::settings::Settings;
 use crate::stage::{FromTheStart, kafka};
 use ambit::demo::receiver;
 use ambit::keys;
-use ambit_bus::{Linger, Producer, Profile, ShardConsumer, ensure_topics};
+use ambit_bus::{KafkaOptions, Linger, Producer, Profile, ShardConsumer, ensure_topics};
 use ambit_schemas::id::FindingId;
-use ambit_schemas::{Shard, Topic};
+use ambit_schemas::{Body, Shard, Topic, decode};
 use anyhow::{Context, ensure};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -82,17 +83,60 @@ pub(crate) fn benchmark(
     let program = Program::start(dir.path(), &broker.bootstrap(), &config)?;
     let expected = load.findings.clone();
     let options = kafka(&broker.bootstrap());
+    let judged = Judged::follow(&options)?;
     let (sent, used) = under_load(load, &options, &program, runtime)?;
     let times = collect(&webhooks, &expected, &sent, &program)?;
+    let judged = judged.times(&expected, &sent)?;
     program.stop()?;
     shutdown.cancel();
     while let Some(outcome) = runtime.block_on(serving.join_next()) {
         outcome.context("the receiver panicked")??;
     }
     fill_in(&mut benchmark, lane, &times, used);
+    benchmark.value("produce_to_finding_p50", "milliseconds", percentile(&judged, 0.50));
+    benchmark.value("produce_to_finding_p99", "milliseconds", percentile(&judged, 0.99));
     let lateness: Vec<f64> = sent.late.iter().map(milliseconds).collect();
     benchmark.value("sender_lateness_p99", "milliseconds", percentile(&lateness, 0.99));
     Ok(Some(benchmark))
+}
+
+/// Reads findings as they come: the first half of the way, on its own.
+struct Judged {
+    reading: JoinHandle<anyhow::Result<HashMap<FindingId, Instant>>>,
+    stop: CancellationToken,
+}
+
+impl Judged {
+    fn follow(options: &KafkaOptions) -> anyhow::Result<Self> {
+        let owner = Box::new(FromTheStart);
+        let mut consumer =
+            ShardConsumer::follow(options, "bench-findings", Topic::Findings, Profile::Latency, owner)?;
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let reading = std::thread::spawn(move || {
+            let mut seen = HashMap::new();
+            while !stopped.is_cancelled() {
+                let batch = consumer.poll(Duration::from_millis(100), 1_024)?;
+                let now = Instant::now();
+                for record in &batch.records {
+                    if let Ok(Body::FindingCreated(finding)) = decode(record).map(|event| event.body) {
+                        seen.entry(finding.id.clone()).or_insert(now);
+                    }
+                }
+            }
+            Ok(seen)
+        });
+        Ok(Self { reading, stop })
+    }
+
+    /// How long findings took, in milliseconds.
+    fn times(self, expected: &HashMap<FindingId, usize>, sent: &Sent) -> anyhow::Result<Vec<f64>> {
+        self.stop.cancel();
+        let seen = self.reading.join().map_err(|_| anyhow::anyhow!("the reader of findings panicked"))??;
+        let timed = expected.iter().filter(|(_, index)| **index >= WARM_UP_SECONDS * RATE);
+        let took = timed.filter_map(|(finding, index)| Some(*seen.get(finding)? - *sent.at.get(*index)?));
+        Ok(took.map(|took| milliseconds(&took)).collect())
+    }
 }
 
 /// How long webhooks took, in milliseconds, and how many came again.
@@ -144,7 +188,7 @@ fn under_load(
     program: &Program,
     runtime: &Runtime,
 ) -> anyhow::Result<(Sent, f64)> {
-    let producer = Producer::new(options, "bench-load", Linger::None)?;
+    let producer = Producer::new(options, "bench-load", Linger::Short)?;
     let (before, started) = (cpu::seconds(&program.id())?, Instant::now());
     let mut sent = send(load.events, &producer, RATE)?;
     let used = (cpu::seconds(&program.id())? - before) / started.elapsed().as_secs_f64();
@@ -195,7 +239,7 @@ fn control(bootstrap: &str, runtime: &Runtime) -> anyhow::Result<Vec<f64>> {
         Box::new(FromTheStart),
     )?;
     let reading = std::thread::spawn(move || read(consumer, count));
-    let producer = Producer::new(&options, "bench-load", Linger::None)?;
+    let producer = Producer::new(&options, "bench-load", Linger::Short)?;
     let sent = send(load.events, &producer, RATE)?;
     let places: Vec<(Shard, u64)> = runtime.block_on(async {
         let mut places = Vec::with_capacity(count);

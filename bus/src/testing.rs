@@ -78,7 +78,7 @@ pub async fn delete_records(options: &KafkaOptions, shard: Shard, before: u64) -
 /// The embedded broker's program.
 pub fn embedded_program() -> PathBuf {
     let built = std::env::var_os("AMBIT_BROKER_BIN").map(PathBuf::from);
-    let cached = std::env::home_dir().map(|home| home.join(".cache/ambit/broker-target/debug/ambit-broker"));
+    let cached = std::env::home_dir().map(|home| home.join(".cache/ambit/target/debug/ambit-broker"));
     let program = built.into_iter().chain(cached).find(|path| path.is_file());
     program.expect("the embedded broker is not built: run `make broker`")
 }

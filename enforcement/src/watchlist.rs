@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn task((id, root): (&str, &str)) -> TaskRef {
-        serde_json::from_value(json!({"id": id, "root": root})).unwrap()
+        serde_json::from_value(json!({"id": id, "root_id": root})).unwrap()
     }
 
     fn watch(action: Action, target: Target) -> Watch {

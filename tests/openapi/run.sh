@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 python=$(../../scripts/venv.sh requirements.txt)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/ambit
-export AMBIT_BROKER_BIN=${AMBIT_BROKER_BIN:-$cache/broker-target/debug/ambit-broker}
+export AMBIT_BROKER_BIN=${AMBIT_BROKER_BIN:-${CARGO_TARGET_DIR:-$cache/target}/debug/ambit-broker}
 ambit=${CARGO_TARGET_DIR:-$cache/target}/debug/ambit
 [ -x "$ambit" ] || {
   echo "$ambit is not there: run cargo build" >&2
