@@ -331,7 +331,7 @@ fn tune(config: &mut ClientConfig, profile: Profile) {
     config.set("receive.message.max.bytes", "134217728");
 }
 
-fn record_of(message: &BorrowedMessage<'_>) -> Option<Record> {
+pub(crate) fn record_of(message: &BorrowedMessage<'_>) -> Option<Record> {
     let shard = shard(message.topic(), message.partition())?;
     let timestamp_us = match message.timestamp() {
         Timestamp::CreateTime(millis) | Timestamp::LogAppendTime(millis) => {
@@ -351,7 +351,7 @@ fn record_of(message: &BorrowedMessage<'_>) -> Option<Record> {
 }
 
 /// An error of one shard is for its owner to judge; an error of the client ends the loop.
-fn failure_of(error: KafkaError) -> Result<ShardFailure, Error> {
+pub(crate) fn failure_of(error: KafkaError) -> Result<ShardFailure, Error> {
     let code = match &error {
         KafkaError::MessageConsumption(code) | KafkaError::MessageConsumptionFatal(code) => *code,
         _ => return Err(Error::Consume(error)),

@@ -14,6 +14,7 @@ mod foreign;
 mod health;
 mod logging;
 mod options;
+mod place;
 mod producer;
 mod secret;
 #[cfg(feature = "testing")]
@@ -27,6 +28,7 @@ pub use error::Error;
 pub use foreign::{ForeignBatch, ForeignConsumer, ForeignGap, ForeignRecord, Place};
 pub use health::{Health, HealthProbe};
 pub use options::{KafkaOptions, Property};
+pub use place::records_at;
 pub use producer::{Linger, Pending, Producer};
 pub use secret::SecretRef;
 pub use topics::ensure_topics;

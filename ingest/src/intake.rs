@@ -2,14 +2,19 @@
 //!
 //! Kafka may have deleted what comes next (retention): the shard goes on from the first record that there is, and the
 //! gap is told first (INVARIANT L-4). A batch may not agree with its checksum, or Kafka may have less than was stored
-//! (a topic made anew, a leader that had lost its tail): then offsets would stand for other records than before, so that
-//! shard stands still, alarmed, until somebody acts. The other shards go on.
+//! (a topic made anew, a leader that had lost its tail), or another record where the last stored one stood: then offsets
+//! would stand for other records than before, so that shard stands still, alarmed, until somebody acts. The other shards
+//! go on.
 
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::notices;
-use crate::owner::Owner;
-use ambit_bus::{Batch, FailureKind, KafkaOptions, ShardConsumer, ShardFailure, StartAt, examine};
+use crate::owner::{Mark, Owner};
+use ambit_bus::{
+    Batch, FailureKind, KafkaOptions, ShardConsumer, ShardFailure, StartAt, examine, records_at,
+};
+use ambit_ledger::leaf_hash;
+use ambit_schemas::record::leaf_bytes;
 use ambit_schemas::{Record, Shard, Timestamp};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -44,6 +49,7 @@ impl<'a> Intake<'a> {
         for shard in batch.revoked.iter().chain(&batch.assigned) {
             self.halted.remove(shard);
         }
+        self.recognise(consumer, &batch.assigned)?;
         for failure in batch.failures {
             self.failed(consumer, &failure)?;
         }
@@ -57,6 +63,30 @@ impl<'a> Intake<'a> {
             self.look(consumer)?;
         }
         Ok(admitted)
+    }
+
+    /// INVARIANT L-4: offsets do not tell a topic from another that was made under its name and has grown as long. What
+    /// was stored last must stand where it stood; where Kafka no longer has it, nothing can be compared.
+    fn recognise(&mut self, consumer: &ShardConsumer, assigned: &[Shard]) -> Result<(), Error> {
+        let marks = self.owner.marks().clone();
+        let places: Vec<(Shard, u64)> =
+            assigned.iter().filter_map(|shard| Some((*shard, marks.get(shard)?.offset))).collect();
+        if places.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        for record in records_at(self.kafka, &places)? {
+            leaf_bytes(&record, &mut bytes);
+            let is_other = |mark: &Mark| leaf_hash(&bytes).as_bytes() != &mark.leaf;
+            if marks.get(&record.shard).is_some_and(is_other) {
+                let why = format!(
+                    "the record before it, at {}, is not the one that was stored from there: {OTHER}",
+                    record.offset
+                );
+                self.halt(consumer, record.shard, &why)?;
+            }
+        }
+        Ok(())
     }
 
     /// How many records from the first on simply follow what was there before. Nearly always that is all of them, and it
@@ -189,3 +219,6 @@ impl<'a> Intake<'a> {
 /// What it means when Kafka ends before what was stored.
 const SHORTER: &str = "Kafka has less than was stored, its offsets would stand for other records: the topic was made \
                        anew or lost its end; restore it, or store what it has now under a new data directory";
+/// What it means when Kafka has another record where the last stored one stood.
+const OTHER: &str = "the topic was made anew under its name, or lost its end and was written on; restore it, or store what it \
+                     has now under a new data directory";

@@ -9,9 +9,9 @@ use crate::producers::Producers;
 use crate::worker::History;
 use ambit_bus::{ShardOwner, StartAt};
 use ambit_schemas::Shard;
-use ambit_schemas::columns::{names, record_at};
+use ambit_schemas::columns::{RecordColumns, UnreadableRow, names, record_at};
 use ambit_store::{Position, Store};
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch};
 use futures::StreamExt;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +27,16 @@ pub(crate) struct Owner {
     pub(crate) handle: Handle,
     /// The next offset of each of our shards that goes to the pipeline.
     pub(crate) next: Arc<Mutex<HashMap<Shard, u64>>>,
+    /// The last stored record of each of our shards, as it was when we took it over.
+    pub(crate) marks: Arc<Mutex<HashMap<Shard, Mark>>>,
     pub(crate) failure: Arc<Mutex<Option<Error>>>,
+}
+
+/// Where a record stood in Kafka, and its leaf hash in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) offset: u64,
+    pub(crate) leaf: [u8; 32],
 }
 
 impl Owner {
@@ -56,8 +65,13 @@ impl Owner {
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn marks(&self) -> MutexGuard<'_, HashMap<Shard, Mark>> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn forget(&self, shards: &[Shard]) {
         self.next().retain(|shard, _| !shards.contains(shard));
+        self.marks().retain(|shard, _| !shards.contains(shard));
         self.handle.unhalt(shards);
     }
 
@@ -68,12 +82,15 @@ impl Owner {
             window: Window::new(dedupe_window),
             producers: Producers::new(producers, clock_skew_ms),
         };
-        let from = position.tree_size.saturating_sub(dedupe_window as u64);
+        let from = position.tree_size.saturating_sub(dedupe_window.max(1) as u64);
         let mut rows = std::pin::pin!(self.store.scan(shard, from));
         while position.tree_size > 0
             && let Some(batch) = rows.next().await
         {
             let batch = batch?;
+            if let Some(mark) = last_of(&batch).map_err(|cause| Error::Row { shard, cause })? {
+                self.marks().insert(shard, mark);
+            }
             let text =
                 |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
             let (Some(tenants), Some(ids), Some(sources)) =
@@ -93,6 +110,14 @@ impl Owner {
         }
         Ok(history)
     }
+}
+
+/// The last row of a batch, which is in the order of leaves.
+fn last_of(batch: &RecordBatch) -> Result<Option<Mark>, UnreadableRow> {
+    let Some(row) = batch.num_rows().checked_sub(1) else { return Ok(None) };
+    let columns = RecordColumns::of(batch)?;
+    let leaf = columns.leaf_hash(row).try_into().ok();
+    Ok(leaf.map(|leaf| Mark { offset: columns.offset(row), leaf }))
 }
 
 impl ShardOwner for Owner {

@@ -66,6 +66,7 @@ impl Service {
             options: self.options.clone(),
             handle: self.handle.clone(),
             next: Arc::default(),
+            marks: Arc::default(),
             failure: Arc::default(),
         };
         let mut result = self.consume(&owner, shutdown);

@@ -161,6 +161,57 @@ async fn faults_a_topic_made_anew_is_not_taken_for_the_old_one() {
     assert!(ambit.command().arg("verify").output().unwrap().status.success());
 }
 
+/// A topic that was made anew and has grown past what was stored: every offset that is wanted is there, and other records
+/// stand before it. Its shard stands still, the others go on.
+async fn remade_and_grown(first: TestBroker, second: TestBroker) {
+    let dir = tempfile::tempdir().unwrap();
+    let producer = setup(&first).await;
+    let mut ambit = Ambit::start(&first, dir.path(), "").await;
+    let (shard, _) = send_calls(&producer, "key", 0..10).await;
+    found(&ambit, 10).await;
+    stored(&ambit, &first.options()).await;
+    // The negative control: the same topic after a restart is the same.
+    ambit.restart().await;
+    send_calls(&producer, "key", 10..12).await;
+    found(&ambit, 12).await;
+    stored(&ambit, &first.options()).await;
+    ambit.stop();
+    let producer = setup(&second).await;
+    send_calls(&producer, "key", 100..120).await;
+    ambit.bootstrap = second.bootstrap();
+    ambit.restart().await;
+    ambit.wait_for_trouble(&format!("{shard} stands still: offset 12")).await;
+    ambit.wait_for_trouble("is not the one that was stored from there").await;
+    let mut other = shard;
+    for number in 200.. {
+        (other, _) = send_calls(&producer, &format!("other {number}"), number..number + 1).await;
+        if other != shard {
+            break;
+        }
+    }
+    let store = table(&ambit).await;
+    let deadline = Instant::now() + PATIENCE;
+    while store.positions(&[other]).await.unwrap()[&other].next_offset == 0 {
+        assert!(Instant::now() < deadline, "{}", ambit.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    ambit.stop();
+    assert_eq!(store.positions(&[shard]).await.unwrap()[&shard].next_offset, 12);
+    assert!(ambit.command().arg("verify").output().unwrap().status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_a_topic_made_anew_that_has_grown_is_recognised_embedded() {
+    remade_and_grown(TestBroker::embedded(), TestBroker::embedded()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_a_topic_made_anew_that_has_grown_is_recognised_kafka() {
+    if let (Some(first), Some(second)) = (TestBroker::kafka(), TestBroker::kafka()) {
+        remade_and_grown(first, second).await;
+    }
+}
+
 /// A leader lost its end after the analyzer had read it and before ingest had stored it.
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_what_was_judged_and_never_stored_is_judged_anew() {
