@@ -12,7 +12,7 @@ built = $(if $(filter dev,$(profile)),debug,$(profile))
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup needed console broker build install demo test bench bench-detect faults clean
+.PHONY: help setup needed console broker build install demo test bench bench-detect bench-envelope faults clean
 # Cargo uses all cores by itself, and the steps share its caches.
 .NOTPARALLEL:
 
@@ -52,6 +52,9 @@ bench: console ## measure against raw Kafka, both brokers (release build)
 
 bench-detect: ## measure drift detection, beside ADWIN of river (release build)
 	@scripts/bench-detect.sh
+
+bench-envelope: ## measure a decision of the compiled envelope, beside Cedar (release build)
+	cargo bench --locked --manifest-path analytics/cedar/Cargo.toml
 
 faults: console ## the fault matrix at length, on both brokers
 	@scripts/faults.sh

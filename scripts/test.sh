@@ -90,6 +90,9 @@ case $kafka in
   *) finish "$kafka" ;;
 esac
 step "all tests" cargo test --workspace --locked
+step "envelope beside Cedar: formatting" cargo fmt --manifest-path analytics/cedar/Cargo.toml --check
+step "envelope beside Cedar: clippy" cargo clippy --manifest-path analytics/cedar/Cargo.toml --all-targets --locked -- -D warnings
+step "envelope beside Cedar: tests" cargo test --manifest-path analytics/cedar/Cargo.toml --locked
 openapi=0
 scripts/venv.sh tests/openapi/requirements.txt >/dev/null || openapi=$?
 case $openapi in

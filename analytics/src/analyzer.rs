@@ -92,7 +92,9 @@ impl Analyzer {
             findings.extend(customer);
             findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         }
+        let late_seconds = self.tree.and_then(|tree| self.state.arrives(tree, event.item.time));
         for finding in &mut findings {
+            finding.late_seconds = late_seconds;
             self.state.risks.take(finding);
         }
         findings

@@ -88,6 +88,9 @@ pub(crate) fn judge(
 
 impl Judged<'_> {
     fn window(&self, verdicts: &mut Vec<Verdict>) {
+        if self.compiled.is_in_time(self.event.time) {
+            return;
+        }
         let window = &self.compiled.envelope.window;
         let at = self.event.time;
         if let Some(from) = window.not_before.filter(|from| at < *from) {
@@ -104,8 +107,8 @@ impl Judged<'_> {
     }
 
     fn effects(&self, verdicts: &mut Vec<Verdict>) {
-        let Some(allowed) = &self.compiled.envelope.effects else { return };
-        if !allowed.contains(&self.effect) {
+        if !self.compiled.may_have(self.effect) {
+            let allowed = self.compiled.envelope.effects.as_deref().unwrap_or_default();
             let reason = format!(
                 "{} called {}, which has an effect that the task may not have",
                 who(self.event),
@@ -124,7 +127,7 @@ impl Judged<'_> {
         if self.grants.iter().any(|index| self.is_on_its_server(*index)) {
             return;
         }
-        if self.grants.is_empty() && self.compiled.envelope.unlisted_effects.contains(&self.effect) {
+        if self.compiled.tolerates(&self.grants, self.effect) {
             return;
         }
         let reason = if self.grants.is_empty() {
@@ -143,8 +146,7 @@ impl Judged<'_> {
 
     /// Whether the call is on the server that a grant names.
     fn is_on_its_server(&self, grant: usize) -> bool {
-        let named = self.compiled.envelope.tools.get(grant).and_then(|grant| grant.server.as_ref());
-        named.is_none_or(|named| Some(named) == self.call.server.as_ref())
+        self.compiled.is_on_server(grant, self.call.server.as_deref())
     }
 
     /// How bad an ungranted tool is. What stays in the agent's workspace is told; what reaches further is stopped,

@@ -3,7 +3,9 @@
 use crate::origin::{Origin, Purpose};
 use crate::patterns::{Patterns, is_glob};
 use crate::target::{as_host, is_account, named_in, normalise};
+use ambit_schemas::Timestamp;
 use ambit_schemas::envelope::{Check, Envelope, InvalidEnvelope, SignedEnvelope, ToolGrant};
+use ambit_schemas::event::Effect;
 use globset::GlobSet;
 use regex::Regex;
 use serde_json::Value;
@@ -15,6 +17,8 @@ use std::sync::Arc;
 pub(crate) struct Compiled {
     pub(crate) envelope: Envelope,
     pub(crate) digest: String,
+    /// The candidate whose bounds these are, when history is judged under candidates.
+    pub(crate) candidate: Option<Arc<str>>,
     /// Grants by the tool's exact name.
     by_name: HashMap<String, Vec<usize>>,
     /// Grants whose name is a pattern, with the grant's index.
@@ -195,6 +199,7 @@ impl Compiled {
             lists_accounts,
             envelope,
             digest,
+            candidate: None,
             by_name,
             patterns,
             pattern_grants,
@@ -217,6 +222,28 @@ impl Compiled {
             found.extend(matched.into_iter().filter_map(|index| self.pattern_grants.get(index)));
         }
         found
+    }
+
+    /// Whether a moment lies in the task's time.
+    pub(crate) fn is_in_time(&self, at: Timestamp) -> bool {
+        let window = &self.envelope.window;
+        window.not_before.is_none_or(|from| at >= from) && window.not_after.is_none_or(|until| at < until)
+    }
+
+    /// Whether the task may have an effect at all.
+    pub(crate) fn may_have(&self, effect: Effect) -> bool {
+        self.envelope.effects.as_ref().is_none_or(|allowed| allowed.contains(&effect))
+    }
+
+    /// Whether a call on a server is one that a grant is about.
+    pub(crate) fn is_on_server(&self, grant: usize, server: Option<&str>) -> bool {
+        let named = self.envelope.tools.get(grant).and_then(|grant| grant.server.as_deref());
+        named.is_none_or(|named| Some(named) == server)
+    }
+
+    /// Whether a tool that no grant names is tolerated for its effect.
+    pub(crate) fn tolerates(&self, grants: &[usize], effect: Effect) -> bool {
+        grants.is_empty() && self.envelope.unlisted_effects.contains(&effect)
     }
 
     /// Whether destinations are bounded at all.

@@ -18,6 +18,8 @@ pub struct Coverage {
     pub late_within_bound: u64,
     /// The same, so late that the bounds were gone: told as after the end.
     pub late_beyond_bound: u64,
+    /// Events of any kind that came more than five minutes behind what their delegation tree had told.
+    pub told_late: u64,
     /// Uses, issues and ends of credentials that were judged.
     pub credentials_judged: u64,
     /// Those that no rule but C-NOTASK could judge, as they name no task.
@@ -34,7 +36,7 @@ pub struct Coverage {
 
 impl Coverage {
     /// The counts with their names.
-    pub const fn parts(&self) -> [(&'static str, u64); 12] {
+    pub const fn parts(&self) -> [(&'static str, u64); 13] {
         [
             ("calls_judged", self.calls_judged),
             ("calls_without_envelope", self.calls_without_envelope),
@@ -42,6 +44,7 @@ impl Coverage {
             ("calls_partly_traced", self.calls_partly_traced),
             ("late_within_bound", self.late_within_bound),
             ("late_beyond_bound", self.late_beyond_bound),
+            ("told_late", self.told_late),
             ("credentials_judged", self.credentials_judged),
             ("credentials_without_task", self.credentials_without_task),
             ("delegations_judged", self.delegations_judged),

@@ -105,6 +105,7 @@ pub(crate) fn finding(verdict: Verdict, around: &Circumstances<'_>) -> Finding {
         baseline: None,
         risk: None,
         revocation: None,
+        late_seconds: None,
         controls: verdict.rule.controls.iter().map(|control| (*control).to_owned()).collect(),
         time: event.time,
     }

@@ -11,7 +11,9 @@
 
 mod analyzer;
 mod bounded;
+mod bounds;
 mod calls;
+mod candidate;
 mod check;
 mod compile;
 mod coverage;
@@ -41,6 +43,8 @@ mod target;
 mod tool_calls;
 
 pub use analyzer::Analyzer;
+pub use bounds::{Asked, Bounds};
+pub use candidate::{Candidates, InvalidCandidate};
 pub use coverage::Coverage;
 pub use describe::{SOURCE, finding_event};
 pub use effect::{Reach, classify};

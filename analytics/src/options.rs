@@ -1,5 +1,6 @@
 //! What judgement depends on beside the events.
 
+use crate::candidate::Candidates;
 use ambit_schemas::fingerprint::FingerprintKey;
 use ambit_schemas::id::{AgentId, TenantId};
 use ed25519_dalek::VerifyingKey;
@@ -21,6 +22,8 @@ pub struct Options {
     pub fingerprint_secret: Option<FingerprintSecret>,
     /// The register of agents. Without one, nobody is unregistered.
     pub register: Option<Register>,
+    /// Bounds that stand in for approved ones, in a replay. Live there are none.
+    pub candidates: Option<Arc<Candidates>>,
 }
 
 /// The agents that there should be.
@@ -95,6 +98,7 @@ impl Default for Options {
             findings_per_event_max: 16,
             fingerprint_secret: None,
             register: None,
+            candidates: None,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::patterns::Patterns;
 use crate::sigma::{InvalidSet, RuleSet};
 use crate::state::TreeKey;
-use ambit_schemas::envelope::{InvalidEnvelope, SignedEnvelope};
+use ambit_schemas::envelope::{Envelope, InvalidEnvelope, SignedEnvelope};
 use ambit_schemas::event::{Body, Effect, Event, ToolCall};
 use ambit_schemas::ruleset::RulesActivated;
 use ambit_schemas::{Sequenced, encode};
@@ -42,6 +42,16 @@ impl Prepared<'_> {
     /// The event.
     pub fn event(&self) -> &Sequenced<Event> {
         &self.event
+    }
+
+    /// The bounds that the event puts in force, when it is an approval that can be used.
+    pub fn envelope(&self) -> Option<&Envelope> {
+        self.envelope.as_ref()?.as_ref().ok().map(|compiled| &compiled.envelope)
+    }
+
+    /// The name of the candidate whose bounds these are, if they are not the approved ones.
+    pub fn candidate(&self) -> Option<&str> {
+        self.envelope.as_ref()?.as_ref().ok()?.candidate.as_deref()
     }
 }
 
@@ -155,6 +165,10 @@ impl Preparer {
         if self.options.require_signature {
             signed.verify(&self.options.approver_keys)?;
         }
+        let compiled = match &self.options.candidates {
+            Some(candidates) => candidates.in_place_of(compiled, &mut self.patterns)?,
+            None => compiled,
+        };
         Ok(Arc::new(compiled))
     }
 }

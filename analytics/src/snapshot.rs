@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// First bytes of a snapshot.
-const MAGIC: &[u8; 8] = b"ambitsn6";
+const MAGIC: &[u8; 8] = b"ambitsn7";
 /// Length of the checksum.
 const CHECKSUM_BYTES: usize = 32;
 

@@ -118,6 +118,8 @@ pub(crate) struct Root {
     pub(crate) closed: Option<Timestamp>,
     /// What its agents read and wrote.
     pub(crate) memory: Memory,
+    /// The latest moment of which anything was told.
+    pub(crate) latest: Option<Timestamp>,
 }
 
 /// One task.
@@ -329,6 +331,19 @@ impl State {
         if over && root.memory.len() > 0 {
             self.remember(tree, Memory::forget);
         }
+    }
+
+    /// Takes note of when an event of a tree happened. By how many seconds it came behind what was told before, when that
+    /// is beyond [`LATE_US`].
+    pub(crate) fn arrives(&mut self, tree: TreeKey, at: Timestamp) -> Option<u64> {
+        let root = self.roots.get_mut(&tree)?;
+        let behind = root.latest.map_or(0, |latest| latest.micros_since(at));
+        root.latest = root.latest.max(Some(at));
+        if behind <= LATE_US {
+            return None;
+        }
+        self.coverage.told_late += 1;
+        u64::try_from(behind / 1_000_000).ok()
     }
 
     /// Lets a root task take in a text, within the shard's bound.

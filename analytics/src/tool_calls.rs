@@ -175,7 +175,15 @@ fn in_task(
         let in_time = item.time < end;
         if !in_time || envelope.is_none() {
             coverage.late_beyond_bound += u64::from(in_time);
-            let reason = format!("{} called {} after its task was over", who(item), call.name);
+            let reason = if in_time {
+                format!(
+                    "{} called {} before its task was over, and it was told so late that its bounds are gone",
+                    who(item),
+                    call.name
+                )
+            } else {
+                format!("{} called {} after its task was over", who(item), call.name)
+            };
             return (vec![Verdict::new(&rules::CLOSED, severity_of(effect), "", reason)], None);
         }
         coverage.late_within_bound += 1;

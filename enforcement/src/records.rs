@@ -291,6 +291,7 @@ pub(crate) fn finding_of_order(order: &Order, event: &Event, at: finding::EventR
         baseline: None,
         risk: None,
         revocation: None,
+        late_seconds: None,
         controls: Vec::new(),
         time: event.time,
     }
@@ -351,6 +352,7 @@ fn finding_of_watch(watch: &Watch) -> Finding {
         baseline: None,
         risk: None,
         revocation: None,
+        late_seconds: None,
         controls: Vec::new(),
         time: watch.acked_at,
     }

@@ -196,6 +196,10 @@ pub struct Finding {
     /// The revocation that had no effect, for `V-ALIVE`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation: Option<Box<FailedRevocation>>,
+    /// By how many seconds of event time its event came behind what its delegation tree had told, where that is more than
+    /// five minutes: it was judged by what is still remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_seconds: Option<u64>,
     /// Controls for which it is evidence, such as `ASI02`, `CC7.2`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub controls: Vec<String>,

@@ -236,6 +236,7 @@ pub fn finding() -> Box<Finding> {
             factors: vec![RiskFactor { rule: id("E-DEST"), severity: Severity::High, weight: 70 }],
         }),
         revocation: None,
+        late_seconds: None,
         controls: vec!["ASI02".into()],
         time: at(3),
     })

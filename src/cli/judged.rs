@@ -18,6 +18,9 @@ pub struct ReplayArgs {
     /// With `--rules`: as if those of status `stable` may revoke.
     #[arg(long, requires = "rules")]
     pub may_revoke: bool,
+    /// Judge under the candidate envelopes in this folder in place of those that were approved then.
+    #[arg(long, value_name = "DIR")]
+    pub envelopes: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -99,8 +102,11 @@ pub struct ReplayRunsArgs {
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     /// Folder with one folder per dataset.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "adaptive")]
+    pub data: Option<PathBuf>,
+    /// Play the attackers who know the rules, and say what gets through.
+    #[arg(long)]
+    pub adaptive: bool,
     /// Count only findings of rules whose ids begin so: `--rules E-` for the envelope's own clauses.
     #[arg(long, value_name = "ID,..", value_delimiter = ',')]
     pub rules: Vec<String>,

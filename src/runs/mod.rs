@@ -3,6 +3,7 @@
 //! What a human would have approved is made from the recording's envelope file, what happened from its trace. Labels
 //! are read by the scoring alone: no envelope and no event depends on them.
 
+pub mod adaptive;
 pub mod bootstrap;
 pub mod convert;
 pub mod dataset;

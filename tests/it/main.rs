@@ -17,6 +17,7 @@
 
 mod api;
 mod baselines;
+mod candidates;
 mod crashes;
 mod dead_letters;
 mod disk;

@@ -14,14 +14,14 @@ fn rule(id: &str, condition: &str) -> String {
     )
 }
 
-fn simulate(ambit: &Ambit, seed: &str) {
+pub(crate) fn simulate(ambit: &Ambit, seed: &str) {
     let arguments = ["simulate", "--seed", seed, "--run", seed, "--attack-every", "9", "--events", "300"];
     let done = ambit.command().args(arguments).output().unwrap();
     assert!(done.status.success(), "{}", said(&done));
 }
 
 /// Waits until so many events of agents are stored, and as many sets of rules as are told.
-async fn stored(ambit: &Ambit, events: u64, sets: u64) {
+pub(crate) async fn stored(ambit: &Ambit, events: u64, sets: u64) {
     let is_there = |overview: &Value| {
         let of = |kind: &str| overview["events_by_kind"][kind].as_u64().unwrap_or_default();
         let all: u64 = overview["events_by_kind"]
@@ -40,7 +40,7 @@ async fn stored(ambit: &Ambit, events: u64, sets: u64) {
     ambit.wait_for("/api/v1/overview", is_there).await;
 }
 
-fn replay(ambit: &Ambit, more: &[&str]) -> Output {
+pub(crate) fn replay(ambit: &Ambit, more: &[&str]) -> Output {
     ambit.command().arg("replay").args(more).output().unwrap()
 }
 

@@ -19,18 +19,18 @@ const SECRET: &[u8] = b"scenarios";
 
 /// A scenario.
 #[derive(Debug, Deserialize)]
-pub struct Scenario {
+struct Scenario {
     name: String,
     purpose: String,
     #[serde(default)]
     tools: Vec<Value>,
     destinations: Option<Vec<String>>,
-    pub steps: Vec<Step>,
+    steps: Vec<Step>,
 }
 
 /// A call, with the findings that it must give: `F-STEER high`.
 #[derive(Debug, Deserialize)]
-pub struct Step {
+struct Step {
     /// Which agent of the tree calls: 0 is the root task's.
     #[serde(default)]
     agent: u8,
@@ -107,7 +107,7 @@ impl Scenario {
     }
 
     /// The events; for those of a step, its number.
-    pub fn events(&self) -> Vec<(Option<usize>, Event)> {
+    fn events(&self) -> Vec<(Option<usize>, Event)> {
         let mut events = Vec::new();
         for agent in 0..=self.steps.iter().map(|step| step.agent).max().unwrap_or_default() {
             let body = Body::EnvelopeApproved(Box::new(self.envelope(agent)));
@@ -177,12 +177,12 @@ fn scenarios() -> Vec<Scenario> {
     paths.into_iter().flat_map(read).collect()
 }
 
-pub fn observe(analyzer: &mut Analyzer, item: Event) -> Vec<Finding> {
+fn observe(analyzer: &mut Analyzer, item: Event) -> Vec<Finding> {
     let (shard, offset) = (analyzer.shard(), analyzer.next_offset());
     analyzer.observe(&Sequenced { shard, offset, item })
 }
 
-pub fn fresh() -> Analyzer {
+fn fresh() -> Analyzer {
     Analyzer::new(Shard::new(Topic::Events, 0), options())
 }
 

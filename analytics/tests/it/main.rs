@@ -12,10 +12,10 @@
     reason = "tests fail by panicking"
 )]
 
-mod adaptive;
 mod drift_evidence;
 mod flow;
 mod fold;
+mod late;
 mod oracle;
 mod rules;
 mod scenario;
