@@ -100,5 +100,6 @@ case $openapi in
   3) skipped "OpenAPI document against a running ambit" "tests/openapi/requirements.txt could not be installed" ;;
   *) finish "$openapi" ;;
 esac
+step "every line of docs/api.md against a running ambit" tests/docs/run.sh
 step "browser" scripts/browser.sh
 finish 0

@@ -1,5 +1,6 @@
 // Answers of the API, made from the made-up world.
 
+import type { Approval, Case } from "../src/api/desk.ts";
 import type { AgentView, Chain, EventDetail, EventView, Overview, Severity } from "../src/api/types.ts";
 import { SEVERITIES } from "../src/api/types.ts";
 import type { Story } from "./story.ts";
@@ -87,7 +88,25 @@ function chain(world: World, root: string): Chain {
     edges: world.edges.filter((edge) => ids.has(edge.from) && ids.has(edge.to)),
     findings: world.findings.filter((view) => view.finding.task?.root_id === root),
     truncated: false,
+    next_cursor: null,
   };
+}
+
+/** Every response that would end a tree waits for a second person. */
+function approvals(world: World): Approval[] {
+  return world.findings.slice(0, 4).map(({ finding, ref }, index) => ({
+    id: `rsp-${sha(finding.id).slice(0, 32)}`, ref, tenant: "acme", action: "revoke_tree", reason: index % 2 === 0 ? "blast_radius" : "budget", finding: finding.id,
+    state: index === 0 ? "waiting" : index === 1 ? "denied" : "approved", agent: finding.agent?.uid ?? null, task: finding.task?.id ?? null, root_task: finding.task?.root_id ?? null,
+    credentials: finding.credentials ?? [], credentials_hit: 41, tasks_hit: 12, asked_at: finding.time, expires_at: iso(Date.parse(finding.time) + 3_600_000), approvals: 2,
+    rulings: [{ author: "kim", approves: index !== 1, reason: "it pays strangers", time: finding.time }],
+  }));
+}
+
+function cases(world: World): Case[] {
+  return world.findings.slice(0, 2).map(({ finding }, index) => ({
+    id: `case-${index}`, tenant: "acme", title: finding.title, state: index === 0 ? "open" : "closed", assignee: index === 0 ? null : "kim", opened_by: "sam", opened_at: finding.time,
+    changed_by: "sam", changed_at: finding.time, findings: [finding.id], notes: [{ author: "sam", time: finding.time, text: "it begins here" }],
+  }));
 }
 
 function checkpointText(shard: string, size: number): string {
@@ -106,13 +125,19 @@ function detail(world: World, ref: string): EventDetail | null {
     event: view,
     headers: found.headers,
     raw_base64: found.raw,
-    proof: { leaf_hash: sha(ref), leaf_index: view.offset, tree_size: size, root: sha(shard + size), hashes, checkpoint: checkpointText(shard, size), origin: `acme.example/ambit/${shard}`, verified: true },
+    proof: { leaf_hash: sha(ref), leaf_index: view.offset ?? 0, tree_size: size, root: sha(shard + size), hashes, checkpoint: checkpointText(shard, size), origin: `acme.example/ambit/${shard}`, verified: true },
   };
 }
 
 /** The answer to a path below /api/v1/; null when there is nothing there. */
 export function answer({ world }: Story, path: string[], query: URLSearchParams): unknown {
   const [resource, id, part] = path;
+  if (resource === "me") return { name: "dev", roles: ["admin"], tenant: null, may: ["read", "investigate", "triage", "suppress", "respond", "trail"] };
+  if (resource === "approvals" || resource === "cases") {
+    const all: (Approval | Case)[] = resource === "approvals" ? approvals(world) : cases(world);
+    return id === undefined ? page(all, query) : (all.find((one) => one.id === id) ?? null);
+  }
+  if (resource === "searches") return page([], query);
   if (resource === "overview") return overview(world);
   if (resource === "events" && id !== undefined) return detail(world, id);
   if (resource === "events") {

@@ -6,7 +6,9 @@ import { Empty } from "./components/states";
 import { TokenForm } from "./components/TokenForm";
 import { AgentPage } from "./pages/Agent";
 import { Agents } from "./pages/Agents";
+import { Approvals } from "./pages/Approvals";
 import { ChainPage } from "./pages/Chain";
+import { Cases } from "./pages/Cases";
 import { Chains } from "./pages/Chains";
 import { DeadLetters } from "./pages/DeadLetters";
 import { Findings } from "./pages/Findings";
@@ -22,6 +24,8 @@ type Route = [pattern: string, title: string, page: (parameters: Record<string, 
 const ROUTES: Route[] = [
   ["/", "Overview", () => <Overview />],
   ["/findings", "Findings", () => <Findings />],
+  ["/approvals", "Approvals", () => <Approvals />],
+  ["/cases", "Cases", () => <Cases />],
   ["/chains", "Chains", () => <Chains />],
   ["/chains/:task", "Chain", ({ task }) => <ChainPage key={task} task={task ?? ""} />],
   ["/search", "Search", () => <Search />],

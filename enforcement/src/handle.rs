@@ -1,6 +1,7 @@
 //! What enforcement tells others.
 
 use ambit_schemas::id::ReceiverId;
+use ambit_schemas::measure::{Histogram, Taken};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,7 @@ struct Inner {
     acknowledged: AtomicU64,
     dead: AtomicU64,
     attempt_us: AtomicU64,
+    attempt_times: Histogram,
     trouble: Mutex<Option<String>>,
     effective: Mutex<BTreeMap<ReceiverId, VecDeque<u64>>>,
     confirmed: AtomicU64,
@@ -132,7 +134,13 @@ impl Handle {
 
     pub(crate) fn attempted(&self, took: Duration) {
         self.0.attempts.fetch_add(1, Ordering::Relaxed);
+        self.0.attempt_times.observe(took);
         self.0.attempt_us.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long tries to deliver took.
+    pub fn attempt_times(&self) -> Taken {
+        self.0.attempt_times.taken()
     }
 
     pub(crate) fn acknowledged(&self) {

@@ -1,5 +1,6 @@
 //! What ingest tells others: counters for metrics, a sentence for people.
 
+use ambit_schemas::measure::{Histogram, Taken};
 use ambit_schemas::{MalformedReason, Shard};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,6 +27,7 @@ struct Inner {
     bytes: AtomicU64,
     commits: AtomicU64,
     last_commit_us: AtomicU64,
+    commit_times: Histogram,
     checkpoints: AtomicU64,
     scrubbed_rows: AtomicU64,
     scrubs: AtomicU64,
@@ -118,8 +120,14 @@ impl Handle {
         self.0.commits.fetch_add(1, Ordering::Relaxed);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.0.last_commit_us.store(micros, Ordering::Relaxed);
+        self.0.commit_times.observe(took);
         lock(&self.0.positions).extend(positions);
         *lock(&self.0.trouble) = None;
+    }
+
+    /// How long commits took.
+    pub fn commit_times(&self) -> Taken {
+        self.0.commit_times.taken()
     }
 
     pub(crate) fn checkpointed(&self) {

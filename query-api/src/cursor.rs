@@ -38,6 +38,12 @@ impl Place {
         Ok(Self { at, shard: Shard::new(topic, partition), offset })
     }
 
+    /// Whether it comes after another one, oldest first.
+    pub(crate) fn is_after(&self, other: &Self) -> bool {
+        let key = |place: &Self| (place.at, place.shard.topic.name(), place.shard.partition, place.offset);
+        key(self) > key(other)
+    }
+
     /// What comes after it.
     pub(crate) fn after(self, descending: bool) -> Expr {
         let beyond = |column: Expr, value: Expr| if descending { column.lt(value) } else { column.gt(value) };

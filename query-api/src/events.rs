@@ -164,7 +164,7 @@ impl Session {
         let batches = self.run(frame).await?;
         let mut found = Vec::new();
         for row in rows(&batches) {
-            found.push(EventView::of(&row)?);
+            found.push(self.view(&row)?);
         }
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
@@ -184,7 +184,7 @@ impl Session {
         let batches = self.run(frame).await?;
         let mut found = Vec::new();
         for row in rows(&batches) {
-            found.push(EventView::of(&row)?.0);
+            found.push(self.view(&row)?.0);
         }
         let more = found.len() > most;
         found.truncate(most);
@@ -201,7 +201,7 @@ impl Session {
         let row = rows(&batches).next();
         let row =
             row.ok_or_else(|| Error::NotFound(format!("there is no event at {shard}, offset {offset}")))?;
-        Ok((EventView::of(&row)?.0, row.record()?))
+        Ok((self.view(&row)?.0, row.record()?))
     }
 }
 
@@ -230,7 +230,7 @@ impl Session {
         let batches = self.run(frame).await?;
         let mut found = HashMap::new();
         for row in rows(&batches) {
-            let (view, place) = EventView::of(&row)?;
+            let (view, place) = self.view(&row)?;
             found.insert((place.shard, place.offset), (view, row.record()?));
         }
         Ok(places.iter().filter_map(|place| found.get(place).cloned()).collect())

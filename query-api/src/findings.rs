@@ -42,7 +42,7 @@ impl Session {
         let batches = self.run(frame).await?;
         let row = rows(&batches).next();
         let row = row.ok_or_else(|| Error::NotFound(format!("there is no finding `{id}`")))?;
-        let (view, _) = EventView::of(&row)?;
+        let (view, _) = self.view(&row)?;
         let (found, _) = self.with_responses(vec![view]).await?;
         found.into_iter().next().ok_or_else(|| Error::NotFound(format!("there is no finding `{id}`")))
     }

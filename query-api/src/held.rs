@@ -257,7 +257,7 @@ impl Session {
         let batches = self.run(frame.sort(sort(false))?.limit(0, Some(EVENTS_MAX + 1))?).await?;
         let mut events = Vec::new();
         for row in rows(&batches) {
-            events.push(EventView::of(&row)?.0);
+            events.push(self.view(&row)?.0);
         }
         let more = events.len() > EVENTS_MAX;
         events.truncate(EVENTS_MAX);

@@ -5,6 +5,7 @@
 
 pub mod access;
 mod agents;
+mod approvals;
 mod baseline;
 mod chain;
 mod cursor;
@@ -37,7 +38,8 @@ pub mod trail;
 mod triage;
 mod views;
 
-pub use chain::{ChainView, Direction};
+pub use approvals::{ApprovalView, RulingView};
+pub use chain::{ChainView, Direction, NODES_MAX};
 pub use engine::{Engine, Session, Span};
 pub use error::Error;
 pub use events::{EventFilter, LIMIT_DEFAULT, LIMIT_MAX, Order, TEXT_BYTES_MAX};
@@ -51,7 +53,7 @@ pub use publish::{Publish, PublishError};
 pub use runs::{ComparisonView, StepView};
 pub use scope::Scope;
 pub use sequences::SequenceView;
-pub use service::{Metric, Service, Sources};
+pub use service::{Metric, Service, Sources, Timing};
 pub use sql::{ColumnView, SQL_BYTES_MAX, SQL_ROWS_DEFAULT, SQL_ROWS_MAX, SqlAnswer};
 pub use text::{IndexOptions, Keeper, Kept};
 pub use triage::{CaseView, NoteView, SavedSearchView, SuppressionView, TriageView};

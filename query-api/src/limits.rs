@@ -3,8 +3,10 @@
 use crate::access::Caller;
 use crate::options::LimitOptions;
 use ambit_schemas::Timestamp;
+use ambit_schemas::measure::{Histogram, Taken};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Microseconds in which bytes are counted.
 const WINDOW_US: i64 = 60_000_000;
@@ -30,6 +32,8 @@ struct Usage {
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     usage: Mutex<HashMap<String, Usage>>,
+    /// How long answers that end took, from when they were let in to their last byte.
+    answered: Histogram,
 }
 
 /// Too much at once.
@@ -47,9 +51,15 @@ pub(crate) struct Slot {
     ask: Ask,
     caller: String,
     tenant: Option<String>,
+    begun: Instant,
 }
 
 impl Limits {
+    /// How long answers took.
+    pub(crate) fn answered(&self) -> Taken {
+        self.answered.taken()
+    }
+
     /// Takes a place for a caller.
     pub(crate) fn enter(
         self: &Arc<Self>,
@@ -88,7 +98,7 @@ impl Limits {
         if let Some(tenant) = &tenant {
             usage.insert(tenant.clone(), theirs.plus(ask));
         }
-        Ok(Slot { limits: Arc::clone(self), ask, caller: name, tenant })
+        Ok(Slot { limits: Arc::clone(self), ask, caller: name, tenant, begun: Instant::now() })
     }
 }
 
@@ -128,6 +138,9 @@ const IDLE_MAX: usize = 10_000;
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        if self.ask == Ask::Answer {
+            self.limits.answered.observe(self.begun.elapsed());
+        }
         let mut usage = self.limits.usage.lock().unwrap_or_else(PoisonError::into_inner);
         for name in std::iter::once(&self.caller).chain(&self.tenant) {
             if let Some(one) = usage.get_mut(name) {
@@ -180,5 +193,6 @@ mod tests {
         assert_eq!(enter("sam", Ask::Answer, 30).unwrap_err().wait, 31);
         assert!(enter("kim", Ask::Answer, 30).is_ok());
         assert!(enter("sam", Ask::Answer, 61).is_ok(), "another minute has begun");
+        assert_eq!(limits.answered().count, 5, "each answer that was let in, and no stream");
     }
 }

@@ -88,15 +88,16 @@ pub struct OverviewView {
     pub findings_by_severity: BTreeMap<String, u64>,
     /// What enforcement did.
     pub responses: ResponseCounts,
-    /// Records that are no events.
+    /// Records that are no events. They belong to no tenant.
     pub dead_letters: u64,
-    /// Shards.
+    /// Shards; none for a token of one tenant, since their sizes count everybody's events.
     pub shards: Vec<ShardView>,
-    /// The table's version.
-    pub table_version: u64,
+    /// The table's version; null for a token of one tenant, since everybody's events move it on.
+    pub table_version: Option<u64>,
     /// The newest event.
     pub newest_event_time: Option<String>,
-    /// What whoever runs this should know, though nothing is wrong: that nothing is revoked, for example.
+    /// What whoever runs this should know, though nothing is wrong: that nothing is revoked, for example. A token of one
+    /// tenant gets none.
     pub notices: Vec<String>,
 }
 
@@ -116,10 +117,14 @@ pub struct CheckpointView {
 }
 
 impl Session {
-    /// The whole at a glance. `now` is the caller's time, for the last minute.
+    /// The whole at a glance, or a tenant's part of it. `now` is the caller's time, for the last minute. INVARIANT Q-3:
+    /// what counts the events of all tenants is left out for one.
     pub async fn overview(&self, ledgers: &Ledgers, now: Timestamp) -> Result<OverviewView, Error> {
-        // Shards, versions and dead letters are of all tenants together.
-        self.scope().whole("the overview")?;
+        let (shards, table_version) = if self.scope().only().is_none() {
+            (self.shards(ledgers).await?, Some(self.version().await?))
+        } else {
+            (Vec::new(), None)
+        };
         let kinds = self.frame(Span::default()).await?.aggregate(
             vec![ident(names::KIND)],
             vec![count(lit(1)).alias("count"), max(ident(names::TIME)).alias("newest")],
@@ -165,8 +170,8 @@ impl Session {
                 dead_lettered: kind(Kind::ResponseDeadLettered),
             },
             dead_letters: events_by_kind.get(DEAD_LETTER).copied().unwrap_or_default(),
-            shards: self.shards(ledgers).await?,
-            table_version: self.version().await?,
+            shards,
+            table_version,
             newest_event_time: text_of(newest),
             notices: Vec::new(),
             events_by_kind,

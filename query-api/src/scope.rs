@@ -46,6 +46,11 @@ impl Scope {
         self.tenant.as_ref().is_none_or(|only| tenant == Some(only.as_str()))
     }
 
+    /// Columns that count the events of all tenants, so that they are not for one. INVARIANT Q-3
+    pub(crate) const fn hidden(&self) -> &'static [&'static str] {
+        if self.tenant.is_some() { &[names::OFFSET, names::LEAF_INDEX] } else { &[] }
+    }
+
     /// What every row that is read must fulfil.
     pub(crate) fn filter(&self) -> Option<Expr> {
         let tenant = self.tenant.as_ref().map(|tenant| ident(names::TENANT).eq(lit(tenant.as_str())));

@@ -7,6 +7,7 @@ use crate::options::Options;
 use crate::overview::Ledgers;
 use crate::publish::Publish;
 use crate::trail::Trail;
+use ambit_schemas::measure::Taken;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -23,11 +24,24 @@ pub struct Metric {
     pub help: &'static str,
 }
 
+/// How long something took, as a histogram.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// Its name, which ends with `_seconds`.
+    pub name: &'static str,
+    /// What it measures.
+    pub help: &'static str,
+    /// How it stands.
+    pub taken: Taken,
+}
+
 /// Figures and states that other parts of the process tell.
 #[derive(Clone)]
 pub struct Sources {
     /// What is counted and measured.
     pub metrics: Arc<dyn Fn() -> Vec<Metric> + Send + Sync>,
+    /// How long things took.
+    pub timings: Arc<dyn Fn() -> Vec<Timing> + Send + Sync>,
     /// What is wrong, by part; empty when all is well.
     pub troubles: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
     /// What whoever runs this should know, though nothing is wrong.
@@ -73,5 +87,12 @@ impl Service {
             closing.cancel();
         };
         axum::serve(listener, router).with_graceful_shutdown(stopped).await
+    }
+}
+
+impl Sources {
+    /// Serves health and metrics alone, for a process without an API, until `shutdown`.
+    pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
+        axum::serve(listener, http::monitoring(self)).with_graceful_shutdown(shutdown.cancelled_owned()).await
     }
 }

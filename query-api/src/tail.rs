@@ -138,7 +138,7 @@ impl Tail {
         for row in rows(&batches) {
             count += 1;
             last = row.number(names::LEAF_INDEX);
-            look.events.push(EventView::of(&row)?.0);
+            look.events.push(self.session.view(&row)?.0);
         }
         if count < room {
             return Ok(end);

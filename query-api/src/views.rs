@@ -1,7 +1,7 @@
 //! What the API answers. Plain data, apart from the domain's types.
 
 use crate::cursor::Place;
-use crate::engine::AT;
+use crate::engine::{AT, Session};
 use crate::error::Error;
 use crate::rows::RowView;
 use crate::summary::summary;
@@ -33,10 +33,10 @@ pub struct EventView {
     pub topic: String,
     /// The partition.
     pub partition: u32,
-    /// The offset.
-    pub offset: u64,
-    /// Its index in the shard's ledger.
-    pub leaf_index: u64,
+    /// The offset; null for a token of one tenant.
+    pub offset: Option<u64>,
+    /// Its index in the shard's ledger; null for a token of one tenant, whom a proof tells it.
+    pub leaf_index: Option<u64>,
     /// The kind, or `dead_letter`.
     pub kind: String,
     /// When it happened (RFC 3339).
@@ -84,7 +84,7 @@ pub struct EventView {
 
 impl EventView {
     /// Reads a row that has all columns.
-    pub(crate) fn of(row: &RowView<'_>) -> Result<(Self, Place), Error> {
+    fn of(row: &RowView<'_>) -> Result<(Self, Place), Error> {
         let stored = row.record()?;
         let (record, kind) = (&stored.record, stored.kind.clone());
         let decoded = decode(record);
@@ -101,8 +101,8 @@ impl EventView {
             reference: reference(place),
             topic: record.shard.topic.name().to_owned(),
             partition: record.shard.partition,
-            offset: record.offset,
-            leaf_index: stored.leaf_index,
+            offset: Some(record.offset),
+            leaf_index: Some(stored.leaf_index),
             kind,
             time: row.time(names::TIME).map(|time| time.to_string()),
             recorded_at: stored.recorded_at.to_string(),
@@ -125,6 +125,18 @@ impl EventView {
             summary,
             data: data.and_then(|bytes| serde_json::from_slice(bytes).ok()),
         };
+        Ok((view, place))
+    }
+}
+
+impl Session {
+    /// Reads a row that has all columns, as whoever asks may see it: offset and leaf index count the events of all tenants.
+    /// INVARIANT Q-3
+    pub(crate) fn view(&self, row: &RowView<'_>) -> Result<(EventView, Place), Error> {
+        let (mut view, place) = EventView::of(row)?;
+        if self.scope().only().is_some() {
+            (view.offset, view.leaf_index) = (None, None);
+        }
         Ok((view, place))
     }
 }

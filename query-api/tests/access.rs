@@ -4,7 +4,7 @@ use crate::world::{FIRST, NOON, World, call, finding, id};
 use ambit_query_api::access::{Role, TokenList, TokenRecord};
 use ambit_schemas::Timestamp;
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Every operation of the document, with an address that fits its parameters, and whether it takes a body.
 fn operations() -> Vec<(Method, String)> {
@@ -183,5 +183,35 @@ async fn a_tenant_is_answered_the_same_with_and_without_others() {
         assert!(!two.contains("other.example") || path.contains("other.example"), "{path}: {two}");
         assert_eq!(one, two, "{path}");
     }
-    assert_eq!(shared.get("/api/v1/events", FIRST).await["items"].as_array().unwrap().len(), 6);
+    // Nor do fields of an event tell how many of others stand before it.
+    shared.log.put(&[call("c-4", "acme", 6)]).await;
+    let last = &shared.get("/api/v1/events?limit=1", "amb_acme").await["items"][0];
+    assert_eq!((&last["offset"], &last["leaf_index"]), (&Value::Null, &Value::Null), "{last}");
+    let csv = shared.ask("/api/v1/export/events?format=csv", "amb_acme").await.text().await.unwrap();
+    assert!(csv.lines().nth(1).unwrap().contains(":0,,"), "{csv}");
+    let column = json!({"query": "SELECT leaf_index FROM events"});
+    assert_eq!(shared.post("/api/v1/sql", "amb_acme", &column).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(shared.post("/api/v1/sql", FIRST, &column).await.0, StatusCode::OK, "the control");
+    let seen = &shared.get("/api/v1/events?kind=tool_call.*&limit=1", FIRST).await["items"][0];
+    assert_eq!(seen["leaf_index"], json!(4), "the control: {seen}");
+    assert_eq!(shared.get("/api/v1/events", FIRST).await["items"].as_array().unwrap().len(), 7);
+    let own = shared.get("/api/v1/overview", "amb_acme").await;
+    assert_eq!((&own["events"], &own["agents"], &own["tasks"]), (&json!(4), &json!(1), &json!(1)), "{own}");
+    assert_eq!((&own["shards"], &own["table_version"]), (&json!([]), &Value::Null));
+    let all = shared.get("/api/v1/overview", FIRST).await;
+    assert_eq!((&all["events"], &all["agents"]), (&json!(7), &json!(2)), "the control: there is more");
+    assert!(all["table_version"].is_u64() && !all["shards"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn everybody_is_told_who_they_are_and_what_they_may() {
+    let world = World::new().await;
+    world.grant("amb_kim", Role::Responder, Some("acme"));
+    world.grant("amb_audit", Role::Auditor, None);
+    let kim = world.get("/api/v1/me", "amb_kim").await;
+    let may = json!(["read", "investigate", "triage", "suppress", "respond"]);
+    assert_eq!(kim, json!({"name": "kim", "roles": ["responder"], "tenant": "acme", "may": may}));
+    let audit = world.get("/api/v1/me", "amb_audit").await;
+    assert_eq!((&audit["tenant"], &audit["may"]), (&Value::Null, &json!(["read", "investigate", "trail"])));
+    assert!(world.trail().await.is_empty(), "it says nothing about anybody");
 }

@@ -1,7 +1,7 @@
 //! Sequences, chains, what was held, and runs beside each other.
 
 use crate::support::{Fixture, SECOND, START, Told};
-use ambit_query_api::{Direction, Error, Scope, SequenceQuery};
+use ambit_query_api::{ChainView, Direction, Error, NODES_MAX, Scope, SequenceQuery};
 use ambit_schemas::{Timestamp, Topic};
 use serde_json::json;
 
@@ -96,7 +96,7 @@ async fn sequences_are_found_page_by_page() {
 async fn a_chain_is_followed_up_and_down_from_an_event() {
     let fixture = story().await;
     let session = fixture.session();
-    let chain = session.chain("t-1").await.unwrap();
+    let chain = session.chain("t-1", None, NODES_MAX).await.unwrap();
     let has = |from: &str, to: &str, kind: &str| {
         chain.edges.iter().any(|edge| {
             edge.from == format!("ambit.{from}") && edge.to == format!("ambit.{to}") && edge.kind == kind
@@ -136,11 +136,121 @@ async fn a_chain_is_followed_up_and_down_from_an_event() {
     assert!(mermaid.starts_with("flowchart") && mermaid.contains("-->|flows|"), "{mermaid}");
 }
 
+/// Most events of the long tree's calls: with results, findings and a credential it has 12,000 events.
+const CALLS: i64 = 5_990;
+
+/// A tree of 12,000 events: each call is given the account that the result of the one before held.
+async fn long() -> Fixture {
+    let mut fixture = Fixture::new().await;
+    let account = |number: i64| format!("DE{number:018}");
+    let mut told = vec![credential("issued", 0, "t-1", json!({"scopes": ["files:read"]}))];
+    for number in 0..CALLS {
+        let second = 10 + 2 * number;
+        told.push(Told::call(second, "billing-1", "t-1", "pay", json!({"to": account(number)})));
+        let id = format!("call-billing-1-{second}");
+        told.push(completed(
+            second + 1,
+            "t-1",
+            &id,
+            "pay",
+            &json!({"next": account(number + 1)}).to_string(),
+        ));
+    }
+    told.push(credential("revoked", 20_000, "t-1", json!({})));
+    // What was found about the first call is told at the very end.
+    for number in 0..18 {
+        let cause = json!([{"source": "test", "id": "evt-1", "shard": {"topic": "ambit.events", "partition": 0}, "offset": 1}]);
+        let finding = json!({"finding": {"id": format!("fnd-{number}"), "tenant_uid": "acme", "rule": {"id": "E-DEST", "version": 1, "maturity": "stable"},
+            "severity": "high", "title": "t", "reason": "r", "events": cause, "controls": [], "time": "2026-11-24T09:00:03Z"}});
+        told.push(
+            Told::new("finding.created", 20_001 + number, "billing-1", "t-1", finding).topic(Topic::Findings),
+        );
+    }
+    for piece in told.chunks(4_000) {
+        fixture.append(piece).await;
+    }
+    fixture
+}
+
+async fn pages(session: &ambit_query_api::Session, limit: usize) -> Vec<ChainView> {
+    let (mut all, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = session.chain("t-1", cursor.as_deref(), limit).await.unwrap();
+        assert!(page.nodes.len() <= limit && page.truncated == page.next_cursor.is_some());
+        cursor.clone_from(&page.next_cursor);
+        all.push(page);
+        if cursor.is_none() {
+            return all;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_long_chain_is_paged_and_no_event_or_edge_is_lost_between_pages() {
+    let fixture = long().await;
+    let session = fixture.session();
+    let whole = |pages: &[ChainView]| {
+        let nodes: Vec<String> =
+            pages.iter().flat_map(|page| page.nodes.iter().map(|node| node.id.clone())).collect();
+        let mut edges: Vec<String> = pages
+            .iter()
+            .flat_map(|page| page.edges.iter().map(|edge| format!("{} {} {}", edge.from, edge.to, edge.kind)))
+            .filter(|edge| !edge.ends_with("flows"))
+            .collect();
+        edges.sort();
+        (nodes, edges)
+    };
+    let large = pages(&session, NODES_MAX).await;
+    assert_eq!(large.iter().map(|page| page.nodes.len()).collect::<Vec<_>>(), [5_000, 5_000, 2_000]);
+    let (nodes, edges) = whole(&large);
+    assert_eq!(nodes.iter().collect::<std::collections::HashSet<_>>().len(), 12_000, "each once");
+    let small = pages(&session, 2_600).await;
+    assert_eq!(whole(&small), (nodes, edges.clone()), "wherever it is cut");
+    assert_eq!(edges.iter().filter(|edge| edge.ends_with("completes")).count(), 5_990);
+    assert_eq!(edges.iter().filter(|edge| edge.ends_with("finds")).count(), 18);
+    assert!(
+        edges.contains(&"ambit.events:0:0 ambit.events:0:11981 revokes".to_owned()),
+        "from the first page to the last"
+    );
+    let flows = |page: &ChainView| page.edges.iter().filter(|edge| edge.kind == "flows").count();
+    assert!(small.iter().all(|page| flows(page) > 0), "values go over the cuts");
+    let first = &large[0].nodes.iter().find(|node| node.id == "ambit.events:0:1").unwrap();
+    assert_eq!(first.verdict.as_deref(), Some("outside"), "though what was found stands on the last page");
+    assert_eq!((large[0].findings.len(), large[2].findings.len()), (0, 18));
+    assert!(matches!(session.chain("t-1", None, 0).await, Err(Error::Bad(_))));
+    assert!(matches!(session.chain("t-1", Some("x"), 5).await, Err(Error::Bad(_))));
+}
+
+#[tokio::test]
+async fn a_long_chain_is_followed_from_any_event_and_its_cursor_survives_new_data() {
+    let mut fixture = long().await;
+    let session = fixture.session();
+    let up = session.chain_of("ambit.findings:0:17", Direction::Up, 10, 100).await.unwrap();
+    assert!(up.nodes.iter().any(|node| node.id == "ambit.events:0:1"), "12,000 events away");
+    assert!(!up.truncated);
+    let down = session.chain_of("ambit.events:0:11000", Direction::Down, 3, 100).await.unwrap();
+    assert!(down.nodes.len() >= 3 && down.nodes.len() <= 100, "{}", down.nodes.len());
+    let wide = session.chain_of("ambit.events:0:0", Direction::Down, 100, 50).await.unwrap();
+    assert!(wide.truncated && wide.nodes.len() <= 51, "bounded: {}", wide.nodes.len());
+    let first = session.chain("t-1", None, 2_000).await.unwrap();
+    let before = session.chain("t-1", first.next_cursor.as_deref(), 2_000).await.unwrap();
+    // One event that happened before the cursor, and one after all.
+    fixture
+        .append(&[
+            Told::call(11, "billing-2", "t-1", "late", json!({})),
+            Told::call(30_000, "billing-2", "t-1", "new", json!({})),
+        ])
+        .await;
+    let after = fixture.session().chain("t-1", first.next_cursor.as_deref(), 2_000).await.unwrap();
+    let ids = |page: &ChainView| page.nodes.iter().map(|node| node.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&before), ids(&after));
+}
+
 #[tokio::test]
 async fn names_cannot_break_out_of_a_picture() {
     let mut fixture = Fixture::new().await;
     fixture.append(&[Told::call(1, "a", "t", "x\"];evil->\"\\y\n|click|", json!({}))]).await;
-    let chain = fixture.session().chain("t").await.unwrap();
+    let chain = fixture.session().chain("t", None, NODES_MAX).await.unwrap();
     let dot = chain.to_dot();
     assert!(dot.contains(r#"[label="x\"];evil->\"\\y |click|\na"]"#), "{dot}");
     assert!(

@@ -50,6 +50,7 @@ impl Api {
             trail,
             publish: Arc::new(Log::new(fixture.store.clone())),
             sources: Sources {
+                timings: Arc::new(Vec::new),
                 metrics: Arc::new(Vec::new),
                 troubles: Arc::new(Vec::new),
                 notices: Arc::new(Vec::new),

@@ -6,6 +6,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "JSON is given where it is written")]
 
 mod access;
+mod approvals;
 mod chains;
 mod http;
 mod oidc;

@@ -149,6 +149,7 @@ impl World {
             publish: Arc::new(log.clone()),
             sources: Sources {
                 metrics: Arc::new(Vec::new),
+                timings: Arc::new(Vec::new),
                 troubles: Arc::new(Vec::new),
                 notices: Arc::new(Vec::new),
                 now: Arc::new(move || Timestamp::from_micros(told.load(Ordering::Relaxed))),

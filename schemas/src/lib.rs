@@ -15,6 +15,7 @@ pub mod id;
 pub mod intake;
 pub mod kind;
 pub mod limits;
+pub mod measure;
 pub mod notice;
 pub mod order;
 pub mod payload;

@@ -10,7 +10,7 @@ use crate::roles::up::shards;
 use crate::simulate::now;
 use ambit_query_api::export::{Export, Format, Subject, Wanted};
 use ambit_query_api::tail::{Places, Tail};
-use ambit_query_api::{Scope, Session};
+use ambit_query_api::{ChainView, NODES_MAX, Scope, Session};
 use anyhow::Context;
 use serde::Serialize;
 use std::fs::File;
@@ -42,9 +42,25 @@ fn machine<T: Serialize>(whole: &T, items: Vec<impl Serialize>, output: Output) 
     Ok(())
 }
 
+/// All pages of a chain as one.
+async fn whole_chain(session: &Session, root_task: &str) -> anyhow::Result<ChainView> {
+    let mut whole = session.chain(root_task, None, NODES_MAX).await?;
+    while let Some(cursor) = whole.next_cursor.take() {
+        let page = session.chain(root_task, Some(&cursor), NODES_MAX).await?;
+        // What is told of a task on a later page is the newer word.
+        whole.tasks.retain(|known| !page.tasks.iter().any(|task| task.id == known.id));
+        whole.tasks.extend(page.tasks);
+        whole.nodes.extend(page.nodes);
+        whole.edges.extend(page.edges);
+        whole.findings.extend(page.findings);
+        (whole.truncated, whole.next_cursor) = (page.truncated, page.next_cursor);
+    }
+    Ok(whole)
+}
+
 /// `ambit chain`.
 pub async fn chain(config: &Config, args: &ChainArgs) -> anyhow::Result<()> {
-    let chain = session(config).await?.chain(&args.root_task).await?;
+    let chain = whole_chain(&session(config).await?, &args.root_task).await?;
     if args.output != Output::Table {
         return machine(&chain, chain.nodes.clone(), args.output);
     }

@@ -45,8 +45,19 @@ pub struct Config {
     pub enforcement: ambit_enforcement::Options,
     /// API and console.
     pub api: ambit_query_api::Options,
+    /// Health and metrics apart from the API.
+    pub monitoring: Monitoring,
     /// Logging.
     pub log: Log,
+}
+
+/// Health and metrics on an address of their own, for roles that run alone.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Monitoring {
+    /// Where `/healthz`, `/readyz` and `/metrics` are served, to everybody who reaches it; unless given, nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// The embedded broker, a child process.
@@ -155,6 +166,7 @@ impl Default for Config {
             analyzer: Analyzer::default(),
             enforcement: ambit_enforcement::Options::default(),
             api: ambit_query_api::Options::default(),
+            monitoring: Monitoring::default(),
             log: Log::default(),
         }
     }

@@ -18,6 +18,8 @@ pub struct Listeners {
     pub transmitter: Option<TcpListener>,
     /// For the witness.
     pub witness: Option<TcpListener>,
+    /// For health and metrics.
+    pub monitoring: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -36,6 +38,9 @@ impl Listeners {
         }
         if let Some(witness) = config.witness.as_ref().filter(|_| roles.contains(&Role::Witness)) {
             listeners.witness = Some(bind(witness.listen, "witness.listen").await?);
+        }
+        if let Some(address) = config.monitoring.listen {
+            listeners.monitoring = Some(bind(address, "monitoring.listen").await?);
         }
         if embedded_broker {
             drop(bind(config.broker.listen, "broker.listen").await?);

@@ -4,7 +4,7 @@ use crate::roles::checkpoints::now as seconds_now;
 use crate::roles::up::{Handles, NO_RECEIVERS};
 use crate::simulate::now;
 use ambit_ingest::Health;
-use ambit_query_api::{Metric, Sources};
+use ambit_query_api::{Metric, Sources, Timing};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -101,6 +101,28 @@ const HELP: &[(&str, &str)] = &[
 /// Said of a family that stands not above.
 const NO_HELP: &str = "See the source.";
 
+/// How long things took, each with what it measures.
+fn timings(handles: &Handles) -> Vec<Timing> {
+    let mut all = vec![
+        Timing {
+            name: "ambit_ingest_commit_seconds",
+            help: "Time that commits to the table took.",
+            taken: handles.ingest.commit_times(),
+        },
+        Timing {
+            name: "ambit_enforcement_attempt_seconds",
+            help: "Time that tries to deliver took.",
+            taken: handles.enforcement.attempt_times(),
+        },
+    ];
+    all.extend(handles.access.as_ref().map(|access| Timing {
+        name: "ambit_api_answer_seconds",
+        help: "Time from when a request was let in to the last byte of its answer; exports and tails are none of them.",
+        taken: access.answered(),
+    }));
+    all
+}
+
 /// A metric with its help and in Prometheus' base units: seconds.
 #[allow(clippy::cast_precision_loss, reason = "Prometheus has no integers")]
 fn metric((name, value): (String, u64)) -> Metric {
@@ -116,8 +138,10 @@ fn metric((name, value): (String, u64)) -> Metric {
 /// What the API tells of the process.
 pub(crate) fn sources(handles: &Handles) -> Sources {
     let (counted, troubled, noticed) = (handles.clone(), handles.clone(), handles.clone());
+    let timed = handles.clone();
     Sources {
         metrics: Arc::new(move || counters(&counted).into_iter().map(metric).collect()),
+        timings: Arc::new(move || timings(&timed)),
         troubles: Arc::new(move || troubles(&troubled)),
         notices: Arc::new(move || notices(&noticed)),
         now: Arc::new(now),

@@ -152,7 +152,21 @@ impl Process {
                 }
             }
         }
+        self.start_monitoring();
         Ok(url)
+    }
+
+    /// Serves health and metrics apart from the API, if there is an address for it.
+    fn start_monitoring(&mut self) {
+        let Some(listener) = self.listeners.monitoring.take() else { return };
+        let mut parts = Some((metrics::sources(&self.handles), listener));
+        self.supervisor.spawn(Stage::Serving, "monitoring", OnError::Stop, move |shutdown| {
+            let parts = parts.take();
+            async move {
+                let Some((sources, listener)) = parts else { return Ok(()) };
+                sources.run(listener, shutdown).await.context("health and metrics failed")
+            }
+        });
     }
 
     /// Starts the embedded broker, if there is to be one, and creates the topics.

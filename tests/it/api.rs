@@ -109,3 +109,27 @@ async fn an_export_that_a_crash_cut_off_does_not_look_whole() {
     assert!(ended.is_err(), "the transfer ended as if it were whole");
     assert!(!String::from_utf8_lossy(&got).contains("\"end\":{\"complete\""));
 }
+
+/// A proof tells how much stands in the shard: who sees one tenant gets it when asked for, and nothing of it otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_asks_for_a_proof_and_has_an_overview_of_its_own() {
+    let broker = TestBroker::embedded();
+    let dir = tempfile::tempdir().unwrap();
+    let ambit = Ambit::start(&broker, dir.path(), "").await;
+    run(&ambit, &["simulate", "--seed", "5", "--run", "proof", "--events", "100"]);
+    let create = ["token", "create", "--name", "kim", "--role", "auditor", "--tenant", "acme"];
+    let token = text(&run(&ambit, &create));
+    let found = ambit.wait_for("/api/v1/events?kind=tool_call.*", |page| page["items"][0].is_object()).await;
+    let path = format!("/api/v1/events/{}", found["items"][0]["ref"].as_str().unwrap());
+    let whole = ambit.wait_for(&path, |detail| detail["proof"]["verified"] == true).await;
+    assert!(whole["event"]["leaf_index"].is_u64() && whole["event"]["offset"].is_u64(), "{whole}");
+    let get = async |path: &str| -> Value { ask(&ambit, &token, path).await.json().await.unwrap() };
+    let plain = get(&path).await;
+    assert_eq!((&plain["proof"], &plain["event"]["leaf_index"]), (&Value::Null, &Value::Null), "{plain}");
+    let proved = get(&format!("{path}?proof=true")).await;
+    assert_eq!(proved["proof"]["verified"], true, "{proved}");
+    assert_eq!(proved["proof"]["leaf_index"], whole["event"]["leaf_index"]);
+    assert_eq!(ambit.get(&format!("{path}?proof=false")).await["proof"], Value::Null);
+    let overview = get("/api/v1/overview").await;
+    assert!(overview["events"].as_u64().unwrap() > 0 && overview["shards"] == json!([]), "{overview}");
+}

@@ -27,6 +27,7 @@ mod harness;
 mod hostile;
 mod ledger;
 mod mistakes;
+mod monitoring;
 mod notices;
 mod oracle;
 mod outage;

@@ -6,7 +6,7 @@ import type { AgentView, Chain, ChainNode, ChainTask, Delivery, EventView, Findi
 type Sparse<T> = { [K in keyof T as null extends T[K] ? K : never]?: T[K] } & { [K in keyof T as null extends T[K] ? never : K]: T[K] };
 
 const EVENT = {
-  leaf_index: null, time: null, recorded_at: null, id: null, source: null, tenant: null, agent: null, agent_name: null, task: null,
+  offset: null, leaf_index: null, time: null, recorded_at: null, id: null, source: null, tenant: null, agent: null, agent_name: null, task: null,
   root_task: null, parent_task: null, tool: null, tool_call: null, severity: null, rule: null, status: null, finding: null, reason: null,
   data: null, duplicate: false,
 };
@@ -41,6 +41,7 @@ export function fillChain(chain: Sparse<Chain>): Chain {
   return {
     ...chain,
     purpose: chain.purpose ?? null,
+    next_cursor: chain.next_cursor ?? null,
     tasks: chain.tasks.map((task: Sparse<ChainTask>): ChainTask => Object.assign({}, TASK, task)),
     nodes: chain.nodes.map((node: Sparse<ChainNode>): ChainNode => Object.assign({}, NODE, node)),
     findings: chain.findings.map(fillFinding),

@@ -20,6 +20,8 @@ export interface HttpOptions {
 
 export type Post = <T>(path: string, body: unknown, signal?: AbortSignal) => Promise<T>;
 
+export type Delete = <T>(path: string, signal?: AbortSignal) => Promise<T>;
+
 export type Get = <T>(path: string, query?: Query, signal?: AbortSignal) => Promise<T>;
 
 /** A path with its query; empty values are left out. */
@@ -32,7 +34,12 @@ export function withQuery(path: string, query: Query = {}): string {
   return text === "" ? path : `${path}?${text}`;
 }
 
-async function once(path: string, options: HttpOptions, signal?: AbortSignal, body?: string): Promise<unknown> {
+interface Deed {
+  method: "POST" | "DELETE";
+  body?: string;
+}
+
+async function once(path: string, options: HttpOptions, signal?: AbortSignal, deed?: Deed): Promise<unknown> {
   const limit = options.timeout ?? 20_000;
   const timer = AbortSignal.timeout(limit);
   const token = options.token();
@@ -40,10 +47,10 @@ async function once(path: string, options: HttpOptions, signal?: AbortSignal, bo
   let answer: string;
   try {
     response = await (options.fetch ?? fetch)(path, {
-      ...(body === undefined ? {} : { method: "POST", body }),
+      ...deed,
       headers: {
         Accept: "application/json",
-        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+        ...(deed?.body === undefined ? {} : { "Content-Type": "application/json" }),
         ...(token === "" ? {} : { Authorization: `Bearer ${token}` }),
       },
       signal: signal === undefined ? timer : AbortSignal.any([signal, timer]),
@@ -101,14 +108,22 @@ export function createGet(options: HttpOptions): Get {
   };
 }
 
-/** A function that says something to the API, once: what was said twice would be recorded twice. */
+/** Does something, once: what was said twice would be recorded twice. */
+async function say<T>(path: string, options: HttpOptions, deed: Deed, signal?: AbortSignal): Promise<T> {
+  try {
+    return (await once(path, options, signal, deed)) as T;
+  } catch (error) {
+    if (error instanceof ApiError && error.kind === "unauthorized") options.onUnauthorized();
+    throw error;
+  }
+}
+
+/** A function that says something to the API. */
 export function createPost(options: HttpOptions): Post {
-  return async function post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
-    try {
-      return (await once(path, options, signal, JSON.stringify(body))) as T;
-    } catch (error) {
-      if (error instanceof ApiError && error.kind === "unauthorized") options.onUnauthorized();
-      throw error;
-    }
-  };
+  return (path, body, signal) => say(path, options, { method: "POST", body: JSON.stringify(body) }, signal);
+}
+
+/** A function that takes something back. */
+export function createDelete(options: HttpOptions): Delete {
+  return (path, signal) => say(path, options, { method: "DELETE" }, signal);
 }

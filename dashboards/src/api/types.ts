@@ -40,7 +40,8 @@ export interface EventView {
   ref: string;
   topic: string;
   partition: number;
-  offset: number;
+  /** Null for a token of one tenant. */
+  offset: number | null;
   leaf_index: number | null;
   kind: string;
   time: string | null;
@@ -157,7 +158,7 @@ export interface Triage {
   changed_by: string | null;
   changed_at: string | null;
   notes: Note[];
-  suppressed: { until: string; reason: string; author: string } | null;
+  suppressed: { id: string; until: string; reason: string; author: string } | null;
   cases: string[];
 }
 
@@ -165,6 +166,8 @@ export interface Triage {
 export interface TriageChange {
   state?: TriageState;
   disposition?: Disposition;
+  /** Empty for nobody. */
+  assignee?: string;
   note?: string;
 }
 
@@ -223,7 +226,10 @@ export interface Chain {
   nodes: ChainNode[];
   edges: ChainEdge[];
   findings: FindingView[];
+  /** Whether there is more of it than these nodes. */
   truncated: boolean;
+  /** Where the next page begins. */
+  next_cursor: string | null;
 }
 
 export interface AgentView {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Chain, ChainEdge, ChainNode, ChainTask } from "../api/types";
 import { edgePath, inOrder, layoutChain, taskTree } from "./layout";
+import { joinPages, loadPages } from "./pages";
 import { matches, ticks, timelineOf } from "./timeline";
 import { fitView, reveal, zoomView } from "../pages/chain/useView";
 
@@ -11,7 +12,7 @@ const node = (id: string, second: number | null, more: Partial<ChainNode> = {}):
 });
 const task = (id: string, parent: string | null): ChainTask => ({ id, parent, agent: `agent/${id}`, envelope: null, closed: null, outcome: null });
 const chain = (nodes: ChainNode[], tasks: ChainTask[] = [task("t", null)], edges: ChainEdge[] = []): Chain => ({
-  root_task: "t", purpose: null, tasks, nodes, edges, findings: [], truncated: false,
+  root_task: "t", purpose: null, tasks, nodes, edges, findings: [], truncated: false, next_cursor: null,
 });
 
 describe("tasks", () => {
@@ -25,6 +26,42 @@ describe("tasks", () => {
   });
 });
 
+describe("pages", () => {
+  const page = (from: number, cursor: string | null): Chain => ({
+    ...chain([node(`${from}`, from), node(`${from + 1}`, from + 1)], [{ ...task("t", null), closed: cursor === null ? at(9) : null }]),
+    edges: [{ from: "1", to: `${from}`, kind: "calls" }], truncated: cursor !== null, next_cursor: cursor, purpose: from === 1 ? "Pay" : null,
+  });
+  const pages: Record<string, Chain> = { "": page(1, "b"), b: page(3, "c"), c: page(5, null) };
+  const loader = () => {
+    const asked: string[] = [];
+    const load = async (cursor: string | null) => {
+      asked.push(cursor ?? "");
+      const found = pages[cursor ?? ""];
+      if (found === undefined) throw new Error("no such page");
+      return found;
+    };
+    return { asked, load };
+  };
+
+  it("are one chain, each event once, and the last word on a task holds", async () => {
+    const { load } = loader();
+    const joined = joinPages(await loadPages([], 9, load));
+    expect(joined.nodes.map((one) => one.id)).toEqual(["1", "2", "3", "4", "5", "6"]);
+    expect(joined).toMatchObject({ purpose: "Pay", truncated: false, next_cursor: null, tasks: [{ id: "t", closed: at(9) }] });
+    expect(joined.edges).toHaveLength(3);
+    expect(joinPages([page(1, "b"), page(1, "b")]).nodes).toHaveLength(2);
+  });
+
+  it("are loaded as far as wanted, and what is held is not asked for again", async () => {
+    const first = loader();
+    const held = await loadPages([], 1, first.load);
+    expect([first.asked, joinPages(held).truncated]).toEqual([[""], true]);
+    const second = loader();
+    expect((await loadPages(held, 2, second.load)).length).toBe(2);
+    expect(second.asked).toEqual(["b"]);
+  });
+});
+
 describe("layout", () => {
   it("puts each node once, down in time, never two in one place", () => {
     const nodes = [
@@ -34,6 +71,7 @@ describe("layout", () => {
     const layout = layoutChain(chain(nodes, [task("t", null), task("u", "t")]));
     expect(layout.placed.map((place) => place.node.id)).toEqual(["1", "2", "3", "4", "f", "r"]);
     expect(layout.lanes.map((lane) => lane.title)).toEqual(["t", "u", "Findings", "Responses"]);
+    expect(layoutChain(chain([node("1", 1)], [{ ...task("t", null), agent: null }])).lanes[0]?.title).toBe("a");
     const places = layout.placed.map((place) => `${place.x},${place.y}`);
     expect(new Set(places).size).toBe(places.length);
     const rows = layout.placed.map((place) => place.row);

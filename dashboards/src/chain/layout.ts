@@ -78,7 +78,9 @@ function lanesOf(chain: Chain): Lane[] {
   const known = new Set<string>();
   for (const { task, depth } of taskTree(chain.tasks)) {
     known.add(task.id);
-    if (used.has(task.id)) lanes.push({ key: task.id, title: agentName(task.agent), subtitle: task.id, depth });
+    // Without an envelope it is known from the events only who did it.
+    const agent = task.agent ?? chain.nodes.find((node) => laneKey(node) === task.id && node.agent !== null)?.agent ?? null;
+    if (used.has(task.id)) lanes.push({ key: task.id, title: agentName(agent), subtitle: task.id, depth });
   }
   for (const node of chain.nodes) {
     const key = laneKey(node);

@@ -11,6 +11,8 @@ export interface FilterField {
   /** Values to choose from; without them it is a text. */
   options?: readonly string[];
   placeholder?: string;
+  /** What it means to choose none of the values; `any` unless given. */
+  none?: string;
 }
 
 type Change = (values: Record<string, string | null>, replace?: boolean) => void;
@@ -91,7 +93,7 @@ export function Filters({ fields, query, change, children }: Props) {
                 value={query.get(field.name) ?? ""}
                 onChange={(event) => change({ [field.name]: event.target.value })}
               >
-                <option value="">any</option>
+                <option value="">{field.none ?? "any"}</option>
                 {[...new Set([...field.options, query.get(field.name) ?? ""])].filter(Boolean).map((option) => (
                   <option key={option}>{option}</option>
                 ))}

@@ -1,21 +1,37 @@
 // The frame: navigation, preferences, keys that work everywhere.
 
 import { useEffect, useRef, useState, type ReactNode } from "react";
+import { api } from "../api/client";
+import type { Me, Permission } from "../api/desk";
 import { useKeys } from "../state/keys";
+import { may, MeContext } from "../state/me";
 import { shownTheme, themeStore, useTheme, useZone, zoneStore } from "../state/prefs";
+import { useResource } from "../state/resource";
 import { href, navigate } from "../state/router";
 import { Icon, type IconName } from "./Icon";
 import { Mark } from "./Mark";
 import { Shortcuts } from "./Shortcuts";
 
-const PAGES: { path: string; name: string; icon: IconName; key?: string }[] = [
+interface PageLink {
+  path: string;
+  name: string;
+  icon: IconName;
+  key?: string;
+  /** It speaks of all tenants together, so who sees one only is refused. */
+  whole?: true;
+  needs?: Permission;
+}
+
+const PAGES: PageLink[] = [
   { path: "/", name: "Overview", icon: "overview", key: "o" },
   { path: "/findings", name: "Findings", icon: "findings", key: "f" },
+  { path: "/approvals", name: "Approvals", icon: "approvals", key: "p" },
+  { path: "/cases", name: "Cases", icon: "cases", key: "c" },
   { path: "/chains", name: "Chains", icon: "chains" },
   { path: "/search", name: "Search", icon: "search", key: "s" },
   { path: "/agents", name: "Agents", icon: "agents", key: "a" },
-  { path: "/dead-letters", name: "Dead letters", icon: "deadLetters" },
-  { path: "/integrity", name: "Integrity", icon: "integrity" },
+  { path: "/dead-letters", name: "Dead letters", icon: "deadLetters", whole: true, needs: "investigate" },
+  { path: "/integrity", name: "Integrity", icon: "integrity", whole: true },
 ];
 
 /** How long after `g` the second key counts, in milliseconds. */
@@ -35,10 +51,16 @@ function focusSearch(): void {
   navigate(href("/search"));
 }
 
+/** The pages that are of use to somebody. */
+export function offered(me: Me | null): PageLink[] {
+  return PAGES.filter((page) => (page.whole !== true || me === null || me.tenant === null) && may(me, page.needs ?? "read"));
+}
+
 export function Shell({ path, children }: { path: string; children: ReactNode }) {
   const theme = useTheme();
   const zone = useZone();
   const [help, setHelp] = useState(false);
+  const me = useResource("me", (signal) => api.me(signal)).data;
   const main = useRef<HTMLElement>(null);
   const chord = useRef(0);
   const go = (key: string) => (event: KeyboardEvent) => {
@@ -63,6 +85,8 @@ export function Shell({ path, children }: { path: string; children: ReactNode })
     f: go("f"),
     s: go("s"),
     a: go("a"),
+    p: go("p"),
+    c: go("c"),
   });
   // A new page begins at its top, for eyes and for screen readers; the first page does not take the focus.
   const first = useRef(true);
@@ -89,7 +113,7 @@ export function Shell({ path, children }: { path: string; children: ReactNode })
           <span className="label">Ambit</span>
         </a>
         <ul>
-          {PAGES.map((page) => (
+          {offered(me).map((page) => (
             <li key={page.path}>
               <a className="nav-link" href={href(page.path)} aria-current={page === current ? "page" : undefined} title={page.name}>
                 <Icon name={page.icon} />
@@ -99,6 +123,14 @@ export function Shell({ path, children }: { path: string; children: ReactNode })
           ))}
         </ul>
         <div className="nav-foot">
+          {me !== null && (
+            <p className="who muted" title={`${me.name}: ${me.roles.join(", ")}`}>
+              <span className="label">
+                {me.name}, {me.roles.join(", ")}
+                {me.tenant === null ? "" : ` of ${me.tenant}`}
+              </span>
+            </p>
+          )}
           <button
             type="button"
             className="button quiet"
@@ -119,7 +151,7 @@ export function Shell({ path, children }: { path: string; children: ReactNode })
         </div>
       </nav>
       <main className="main" ref={main} tabIndex={-1} id="content">
-        {children}
+        <MeContext.Provider value={me}>{children}</MeContext.Provider>
       </main>
       {help && <Shortcuts close={() => setHelp(false)} />}
     </div>

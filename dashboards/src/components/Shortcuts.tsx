@@ -10,6 +10,8 @@ const KEYS: [string[], string][] = [
   [["Esc"], "Close what is open, leave a field"],
   [["g", "o"], "Overview"],
   [["g", "f"], "Findings"],
+  [["g", "p"], "Approvals"],
+  [["g", "c"], "Cases"],
   [["g", "s"], "Search"],
   [["g", "a"], "Agents"],
   [["+", "-", "0"], "Chain: zoom in, out, fit"],

@@ -1,20 +1,22 @@
 // The action chain of a root task: as a graph or as a timeline, with one node's details beside it.
 
-import { useMemo, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import { api } from "../api/client";
 import { SEVERITIES, type Chain } from "../api/types";
 import { Severity } from "../components/badges";
 import { Icon } from "../components/Icon";
 import { PageHead } from "../components/Panel";
-import { Banner, Empty, Resolve } from "../components/states";
+import { Empty, Resolve } from "../components/states";
 import { Time } from "../components/Time";
 import { TextFilter } from "../components/Filters";
 import { inOrder } from "../chain/layout";
 import { isOutside } from "../chain/nodes";
+import { joinPages, loadPages } from "../chain/pages";
+
 import { matches } from "../chain/timeline";
 import { plural, words } from "../format/text";
 import { useKeys } from "../state/keys";
-import { useResource } from "../state/resource";
+import { useResource, type Resource } from "../state/resource";
 import { href, useQuery } from "../state/router";
 import { Graph } from "./chain/Graph";
 import { Legend } from "./chain/Legend";
@@ -30,14 +32,50 @@ export function unfinished(chain: Chain): boolean {
   return pending || chain.tasks.some((task) => task.closed === null);
 }
 
-export function ChainPage({ task }: { task: string }) {
+/** Events that are loaded at once: as many as a picture can be read with. */
+const PAGE = 1000;
+/** Around one event: steps, and events. */
+const AROUND = { depth: 30, limit: 300 };
+
+interface Growing {
+  resource: Resource<Chain>;
+  /** Loads the next page; null when there is none. */
+  more: (() => void) | null;
+}
+
+/** A chain of which more is loaded on demand. While something is still to come it is looked at again, as long as it is short. */
+function useChain(task: string, around: string | null): Growing {
   const [every, setEvery] = useState(0);
+  const held = useRef<Chain[]>([]);
+  const wanted = useRef(1);
+  const keeps = useRef(false);
   const load = async (signal: AbortSignal) => {
-    const loaded = await api.chain(task, signal);
-    setEvery(unfinished(loaded) ? WATCH : 0);
-    return loaded;
+    if (around !== null) {
+      setEvery(0);
+      return api.around(around, AROUND, signal);
+    }
+    // Pages that were loaded are asked for again, except when only one more is wanted.
+    const before = keeps.current ? held.current : [];
+    keeps.current = false;
+    const pages = await loadPages(before, wanted.current, (cursor) => api.chain(task, { cursor, limit: PAGE }, signal));
+    held.current = pages;
+    const chain = joinPages(pages);
+    setEvery(chain.next_cursor === null && pages.length === 1 && unfinished(chain) ? WATCH : 0);
+    return chain;
   };
-  const resource = useResource(`chain ${task}`, load, every);
+  const resource = useResource(`chain ${task} ${around ?? ""}`, load, every);
+  const more = () => {
+    wanted.current = held.current.length + 1;
+    keeps.current = true;
+    resource.reload();
+  };
+  return { resource, more: around === null && (resource.data?.next_cursor ?? null) !== null ? more : null };
+}
+
+export function ChainPage({ task }: { task: string }) {
+  const [query] = useQuery();
+  const around = query.get("around");
+  const { resource, more } = useChain(task, around);
   const chain = resource.data;
   return (
     <>
@@ -74,9 +112,57 @@ export function ChainPage({ task }: { task: string }) {
           )
         }
       >
-        {(data) => <Views chain={data} />}
+        {(data) => (
+          <>
+            <Extent chain={data} around={around} more={more} loading={resource.loading} />
+            <Views chain={data} />
+          </>
+        )}
       </Resolve>
     </>
+  );
+}
+
+/** How much of the chain is shown, and the way to more of it. */
+function Extent(props: { chain: Chain; around: string | null; more: (() => void) | null; loading: boolean }) {
+  const { chain, around, more, loading } = props;
+  const [query] = useQuery();
+  const path = `/chains/${encodeURIComponent(chain.root_task)}`;
+  const select = query.get("select");
+  const absent = select !== null && !chain.nodes.some((node) => node.id === select);
+  if (around !== null) {
+    return (
+      <div className="banner news" role="status">
+        <Icon name="chains" small />
+        <span>
+          What led to {around}, and what it led to{chain.truncated ? ", as far as one answer goes" : ""}.
+        </span>
+        <a className="button small" href={href(path, { select: around })}>
+          The chain from its beginning
+        </a>
+      </div>
+    );
+  }
+  if (!chain.truncated && !absent) return null;
+  return (
+    <div className="banner news" role="status">
+      <Icon name="chains" small />
+      <span>
+        {absent
+          ? `The event ${select} is not among the first ${plural(chain.nodes.length, "event")}.`
+          : `The first ${plural(chain.nodes.length, "event")} of this chain are shown${more === null ? ": it is longer than what is read of one. The search has them all" : ""}.`}
+      </span>
+      {absent && (
+        <a className="button small" href={href(path, { around: select, select })}>
+          What led to it and what it led to
+        </a>
+      )}
+      {more !== null && (
+        <button type="button" className="button small" disabled={loading} onClick={more}>
+          {loading ? "Loading …" : "Load more"}
+        </button>
+      )}
+    </div>
   );
 }
 
@@ -137,12 +223,6 @@ function Views({ chain }: { chain: Chain }) {
   useKeys({ j: () => step(1), k: () => step(-1), n: nextHit, Escape: () => select(null) });
   return (
     <>
-      {chain.truncated && (
-        <Banner>
-          This chain is longer than one answer may be: only the first {plural(chain.nodes.length, "event")} are shown. The
-          search has them all.
-        </Banner>
-      )}
       <div className={selected === null ? "split" : "split with-pane"}>
         <section className="panel" aria-label="Action chain">
           <div className="panel-head">

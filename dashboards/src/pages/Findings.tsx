@@ -2,7 +2,7 @@
 
 import { useCallback, useMemo, useRef, useState } from "react";
 import { api } from "../api/client";
-import { SEVERITIES, type FindingView } from "../api/types";
+import { SEVERITIES, TRIAGE_STATES, type FindingView } from "../api/types";
 import { Response, Severity } from "../components/badges";
 import { Filters, type FilterField } from "../components/Filters";
 import { Foot } from "../components/Foot";
@@ -21,7 +21,8 @@ import { FindingFlyout } from "./FindingFlyout";
 import { standing } from "./TriagePanel";
 
 const EVERY = 5;
-const FIELDS = ["severity", "rule", "agent", "task", "text", "range", "from", "to"];
+const NAMES = ["severity", "rule", "agent", "task", "text", "state", "assignee", "suppressed"];
+const FIELDS = [...NAMES, "range", "from", "to"];
 /** The rules that the envelope gives; others can be reached by filtering for a value in the list. */
 const RULES = ["E-TOOL", "E-ARG", "E-DEST", "E-RES", "E-EFFECT", "E-BUDGET", "E-WINDOW", "E-APPROVAL", "E-AGENT", "E-NONE", "C-AFTER-END"];
 
@@ -31,7 +32,7 @@ export function Findings() {
   const key = JSON.stringify(FIELDS.map((name) => query.get(name)));
   const range = readRange(query);
   const asked = useRef(0);
-  const filters = Object.fromEntries(["severity", "rule", "agent", "task", "text"].map((name) => [name, query.get(name)]));
+  const filters = Object.fromEntries(NAMES.map((name) => [name, query.get(name)]));
   const paged = usePaged(
     key,
     (view: FindingView) => view.finding.id,
@@ -50,6 +51,9 @@ export function Findings() {
     { name: "severity", label: "Severity", options: SEVERITIES },
     { name: "rule", label: "Rule", options: rules },
     { name: "agent", label: "Agent", placeholder: "identity" },
+    { name: "state", label: "State", options: TRIAGE_STATES },
+    { name: "assignee", label: "Looks after it", placeholder: "name" },
+    { name: "suppressed", label: "Suppressed", options: ["include", "only"], none: "left out" },
     ...(query.get("task") === null ? [] : [{ name: "task", label: "Task" }]),
   ];
   const show = (view: FindingView | undefined) => view !== undefined && change({ open: view.finding.id }, open !== null);
@@ -139,7 +143,8 @@ function Row({ view, active, selected, isNew, focus, show }: RowProps) {
         <td className="nowrap">{uid === null ? <span className="faint">none</span> : <Value field="agent" value={uid}>{agentName(uid, finding.agent?.name)}</Value>}</td>
         <td className="wrap">
           <span className="strong">{finding.title}</span>{" "}
-          {view.triage.state !== "open" && <span className="tag">{standing(view.triage)}</span>}
+          {(view.triage.state !== "open" || view.triage.assignee !== null) && <span className="tag">{standing(view.triage)}</span>}
+          {view.triage.suppressed !== null && <span className="tag">suppressed</span>}
           <br />
           <span className="muted">{finding.reason}</span>
         </td>

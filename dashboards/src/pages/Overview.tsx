@@ -9,6 +9,7 @@ import { Empty, Resolve } from "../components/states";
 import { Time } from "../components/Time";
 import { plural } from "../format/text";
 import { useFresh } from "../state/fresh";
+import { useMe } from "../state/me";
 import { useResource } from "../state/resource";
 import { AgentStates } from "./overview/AgentStates";
 import { Kinds, Health } from "./overview/Health";
@@ -38,6 +39,9 @@ async function load(signal: AbortSignal): Promise<Now> {
 export function Overview() {
   const [paused, setPaused] = useState(false);
   const now = useResource("overview", load, paused ? 0 : EVERY * 1000);
+  const me = useMe();
+  // Shards and dead letters are of all tenants together.
+  const wide = me === null || me.tenant === null;
   const fresh = useFresh(now.data?.findings.map((view) => view.finding.id) ?? null);
   return (
     <>
@@ -67,7 +71,7 @@ export function Overview() {
       >
         {({ counts, agents, findings }) => (
           <>
-            <Tiles counts={counts} since={fresh.since} />
+            <Tiles counts={counts} since={fresh.since} wide={wide} />
             {fresh.count > 0 && (
               <div className="banner news" role="status">
                 <span aria-hidden="true">●</span>
@@ -82,7 +86,7 @@ export function Overview() {
             <div className="grid two-one">
               <div className="grid">
                 <Newest findings={findings} isNew={fresh.isNew} />
-                <Health counts={counts} />
+                {wide && <Health counts={counts} />}
               </div>
               <div className="grid">
                 <AgentStates agents={agents} findings={findings} />

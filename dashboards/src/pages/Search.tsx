@@ -15,6 +15,7 @@ import { bounds, describeRange, readRange } from "../state/range";
 import { usePaged } from "../state/resource";
 import { useQuery } from "../state/router";
 import { EventPane } from "./EventPane";
+import { SavedSearches } from "./search/Saved";
 import { ColumnChoice, EventTable, readColumns } from "./search/EventTable";
 
 const KINDS = [
@@ -27,6 +28,7 @@ const KINDS = [
   "agent.lifecycle.retried", "agent.lifecycle.retasked", "agent.lifecycle.offboarded",
   "finding.created", "finding.updated", "finding.closed",
   "response.decided", "response.attempted", "response.acknowledged", "response.dead_lettered",
+  "response.pending", "response.approved", "response.denied", "response.expired", "triage.changed", "triage.suppressed", "case.changed",
   "revocation.requested", "revocation.delivered", "revocation.confirmed", "revocation.failed",
   "source.recorded", "notice.gap", "notice.clock", "notice.integrity", "dead_letter",
 ];
@@ -39,7 +41,9 @@ const FIELDS: FilterField[] = [
   { name: "kind", label: "Kind", options: KINDS },
   { name: "severity", label: "Severity", options: SEVERITIES },
 ];
-const NAMES = ["text", ...FIELDS.map((field) => field.name), "order"];
+/** The query language, for whoever knows it, and for searches that were kept with it. */
+const QUERY: FilterField = { name: "q", label: "Query", placeholder: "tool:send_* -status:denied" };
+const NAMES = ["text", "q", ...FIELDS.map((field) => field.name), "order"];
 
 export function Search() {
   const [query, change] = useQuery();
@@ -66,6 +70,7 @@ export function Search() {
     <FilterContext.Provider value={filter}>
       <PageHead title="Search" about={`Every recorded event, ${describeRange(range)}`}>
         <div className="row">
+          <SavedSearches query={query} />
           <ColumnChoice columns={columns} change={(cols) => change({ cols })} />
           <button type="button" className="button" onClick={paged.reload}>
             <Icon name="reload" small /> Search again
@@ -73,7 +78,7 @@ export function Search() {
           <CopyButton text={location.href} label="Copy link" />
         </div>
       </PageHead>
-      <Filters fields={FIELDS} query={query} change={change} />
+      <Filters fields={[QUERY, ...FIELDS]} query={query} change={change} />
       {paged.incomplete !== null && <Banner>Results may be incomplete: {paged.incomplete}</Banner>}
       <div className={open === null ? "split" : "split with-pane"}>
         <section className="panel" aria-label="Results">

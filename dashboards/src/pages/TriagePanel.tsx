@@ -1,11 +1,16 @@
-// How a finding stands, and what the analyst does about it. Whoever may not is told so by the server.
+// How a finding stands, and what the analyst does about it. Whoever may not is told so, here or by the server.
 
 import { useState } from "react";
 import { api } from "../api/client";
-import { asApiError, type ApiError } from "../api/errors";
 import type { FindingView, Triage, TriageChange } from "../api/types";
+import { Notes } from "../components/Notes";
+import { Refused } from "../components/Refused";
 import { Time } from "../components/Time";
 import { words } from "../format/text";
+import { useAct } from "../state/act";
+import { refusal, useMe } from "../state/me";
+import { CaseChoice } from "./triage/CaseChoice";
+import { Suppress } from "./triage/Suppress";
 
 /** The state in words: what a closed finding turned out to be belongs to it. */
 export function standing(triage: Triage): string {
@@ -19,28 +24,27 @@ export function newer(said: Triage | null, read: Triage): Triage {
   return read.changed_at !== null && read.changed_at >= said.changed_at ? read : said;
 }
 
+const DISPOSITIONS = ["true_positive", "false_positive", "benign"] as const;
+
 export function TriagePanel({ view, reload }: { view: FindingView; reload: () => void }) {
   // What was said is read back about a second later: until then the server's answer is shown.
   const [said, setSaid] = useState<{ id: string; triage: Triage } | null>(null);
   const [note, setNote] = useState("");
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<ApiError | null>(null);
+  const act = useAct();
+  const not = refusal(useMe(), "triage", "change findings");
   const id = view.finding.id;
-  const triage = newer(said?.id === id ? said.triage : null, view.triage);
-  const say = async (change: TriageChange) => {
-    setBusy(true);
-    setError(null);
-    try {
+  const newest = newer(said?.id === id ? said.triage : null, view.triage);
+  // Suppressions and cases are told by other events than what was said.
+  const triage = { ...newest, suppressed: view.triage.suppressed, cases: view.triage.cases };
+  const off = act.busy || not !== null;
+  const say = (change: TriageChange) =>
+    act.run(async () => {
       const text = note.trim();
       const answer = await api.triage(id, text === "" ? change : { ...change, note: text });
       setSaid({ id, triage: answer.triage });
       setNote("");
       reload();
-    } catch (failed) {
-      setError(asApiError(failed));
-    }
-    setBusy(false);
-  };
+    });
   return (
     <section className="section" aria-label="Triage">
       <h3>Triage</h3>
@@ -48,52 +52,68 @@ export function TriagePanel({ view, reload }: { view: FindingView; reload: () =>
         <span className="tag">{standing(triage)}</span>
         {triage.changed_by !== null && <span className="muted"> by {triage.changed_by}, <Time at={triage.changed_at} /></span>}
       </p>
-      {triage.suppressed !== null && (
-        <p className="muted">
-          Suppressed by {triage.suppressed.author} until <Time at={triage.suppressed.until} />: {triage.suppressed.reason}
-        </p>
-      )}
-      <ul className="stack">
-        {triage.notes.map((one) => (
-          <li key={`${one.time} ${one.author}`}>
-            <span className="muted">{one.author}, <Time at={one.time} />:</span> {one.text}
-          </li>
-        ))}
-      </ul>
+      <Notes notes={triage.notes} />
+      {not !== null && <p className="muted">{not}</p>}
       <label className="field">
         Note, kept with what you do
-        <input className="input" value={note} maxLength={2000} disabled={busy} onChange={(event) => setNote(event.target.value)} />
+        <input className="input" value={note} maxLength={2000} disabled={off} onChange={(event) => setNote(event.target.value)} />
       </label>
       <span className="row">
         {triage.state === "open" && (
-          <button type="button" className="button" disabled={busy} onClick={() => void say({ state: "acknowledged" })}>
+          <button type="button" className="button" disabled={off} onClick={() => void say({ state: "acknowledged" })}>
             Acknowledge
           </button>
         )}
-        {triage.state !== "closed" && (
-          <>
-            <button type="button" className="button" disabled={busy} onClick={() => void say({ state: "closed", disposition: "true_positive" })}>
-              Close as true positive
+        {triage.state !== "closed" &&
+          DISPOSITIONS.map((disposition) => (
+            <button key={disposition} type="button" className="button" disabled={off} onClick={() => void say({ state: "closed", disposition })}>
+              Close as {words(disposition).toLowerCase()}
             </button>
-            <button type="button" className="button" disabled={busy} onClick={() => void say({ state: "closed", disposition: "false_positive" })}>
-              Close as false positive
-            </button>
-          </>
-        )}
+          ))}
         {triage.state === "closed" && (
-          <button type="button" className="button" disabled={busy} onClick={() => void say({ state: "open" })}>
+          <button type="button" className="button" disabled={off} onClick={() => void say({ state: "open" })}>
             Open again
           </button>
         )}
-        <button type="button" className="button" disabled={busy || note.trim() === ""} onClick={() => void say({})}>
+        <button type="button" className="button" disabled={off || note.trim() === ""} onClick={() => void say({})}>
           Only note
         </button>
       </span>
-      {error !== null && (
-        <p role="alert">
-          {error.message}{error.detail === null ? "" : `: ${error.detail}`}
-        </p>
-      )}
+      <Assign assignee={triage.assignee} off={off} assign={(assignee) => say({ assignee })} />
+      <Refused error={act.error} />
+      <CaseChoice view={view} cases={triage.cases} reload={reload} />
+      <Suppress view={view} reload={reload} />
     </section>
+  );
+}
+
+function Assign(props: { assignee: string | null; off: boolean; assign: (name: string) => Promise<boolean> }) {
+  const me = useMe();
+  const [name, setName] = useState("");
+  const { assignee, off, assign } = props;
+  return (
+    <form
+      className="row"
+      aria-label="Assign"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void assign(name.trim()).then((done) => done && setName(""));
+      }}
+    >
+      <input className="input auto" aria-label="Who is to look after it" placeholder="name" value={name} disabled={off} onChange={(event) => setName(event.target.value)} />
+      <button type="submit" className="button" disabled={off || name.trim() === ""}>
+        Assign
+      </button>
+      {me !== null && assignee !== me.name && (
+        <button type="button" className="button" disabled={off} onClick={() => void assign(me.name)}>
+          Take it
+        </button>
+      )}
+      {assignee !== null && (
+        <button type="button" className="button quiet" disabled={off} onClick={() => void assign("")}>
+          Nobody
+        </button>
+      )}
+    </form>
   );
 }

@@ -56,7 +56,7 @@ describe("chains", () => {
   });
   it("are watched until all is closed and answered", () => {
     const chain: Chain = {
-      root_task: "a", purpose: null, nodes: [], edges: [], findings: [], truncated: false,
+      root_task: "a", purpose: null, nodes: [], edges: [], findings: [], truncated: false, next_cursor: null,
       tasks: [{ id: "a", parent: null, agent: null, envelope: null, closed: "2026-11-24T09:00:00Z", outcome: "completed" }],
     };
     expect(unfinished(chain)).toBe(false);

@@ -20,6 +20,7 @@ use crate::options::OidcOptions;
 use crate::scope::Scope;
 use ambit_schemas::Timestamp;
 use ambit_schemas::id::{CredentialId, PrincipalId};
+use ambit_schemas::measure::Taken;
 use attempts::Attempts;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::http::{HeaderMap, header};
@@ -101,6 +102,11 @@ impl Access {
             refused: AtomicU64::new(0),
             running: Arc::default(),
         }
+    }
+
+    /// How long answers to those who may ask took; exports and tails are none of them.
+    pub fn answered(&self) -> Taken {
+        self.running.answered()
     }
 
     /// How many requests were refused for want of valid credentials.

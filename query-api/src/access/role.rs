@@ -14,8 +14,28 @@ pub enum Permission {
     Triage,
     /// To leave findings out of lists.
     Suppress,
+    /// To approve or deny a response that waits for people.
+    Respond,
     /// To see who asked what.
     Trail,
+}
+
+impl Permission {
+    /// All permissions.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Read, Self::Investigate, Self::Triage, Self::Suppress, Self::Respond, Self::Trail];
+
+    /// The name, as a caller is told it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Investigate => "investigate",
+            Self::Triage => "triage",
+            Self::Suppress => "suppress",
+            Self::Respond => "respond",
+            Self::Trail => "trail",
+        }
+    }
 }
 
 /// A role. Viewer, analyst and responder may each do more than the one before; an auditor sees everything, the audit
@@ -27,7 +47,7 @@ pub enum Role {
     Viewer,
     /// Searches, exports, triages.
     Analyst,
-    /// Suppresses too.
+    /// Suppresses and approves responses too.
     Responder,
     /// Sees everything, changes nothing.
     Auditor,
@@ -56,7 +76,7 @@ impl Role {
             Permission::Read => true,
             Permission::Investigate => !matches!(self, Self::Viewer),
             Permission::Triage => matches!(self, Self::Analyst | Self::Responder | Self::Admin),
-            Permission::Suppress => matches!(self, Self::Responder | Self::Admin),
+            Permission::Suppress | Permission::Respond => matches!(self, Self::Responder | Self::Admin),
             Permission::Trail => matches!(self, Self::Auditor | Self::Admin),
         }
     }
@@ -90,14 +110,18 @@ mod tests {
 
     #[test]
     fn each_step_may_more_and_an_auditor_changes_nothing() {
-        use Permission::{Investigate, Read, Suppress, Trail, Triage};
-        let all = [Read, Investigate, Triage, Suppress, Trail];
-        let may = |role: Role| all.into_iter().filter(|one| role.may(*one)).count();
+        use Permission::{Respond, Suppress, Trail, Triage};
+        let may = |role: Role| Permission::ALL.into_iter().filter(|one| role.may(*one)).count();
         assert_eq!(
             [Role::Viewer, Role::Analyst, Role::Responder, Role::Auditor, Role::Admin].map(may),
-            [1, 3, 4, 3, 5]
+            [1, 3, 5, 3, 6]
         );
-        assert!(!Role::Auditor.may(Triage) && !Role::Auditor.may(Suppress) && !Role::Responder.may(Trail));
+        assert!(
+            !Role::Auditor.may(Triage)
+                && !Role::Auditor.may(Suppress)
+                && !Role::Auditor.may(Respond)
+                && !Role::Responder.may(Trail)
+        );
         assert_eq!("auditor".parse(), Ok(Role::Auditor));
         assert!("root".parse::<Role>().unwrap_err().contains("viewer, analyst"));
     }

@@ -1,6 +1,7 @@
 //! Which event led to which: edges come from what events name in common; a thing's first event stands for it.
 
-use super::{Builder, credential_of};
+use super::builder::Builder;
+use super::credential_of;
 use crate::views::EventView;
 use ambit_schemas::Kind;
 
@@ -89,7 +90,7 @@ impl Builder {
 
     /// An edge from the first of two things that is there.
     fn edge_of_either(&mut self, first: &str, second: &str, event: &EventView, kind: &str) {
-        let thing = if self.places.contains_key(first) { first } else { second };
+        let thing = if self.has(first) { first } else { second };
         self.edge(thing, event, kind);
     }
 }

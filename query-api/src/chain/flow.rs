@@ -12,41 +12,54 @@ use std::collections::{BTreeSet, HashMap};
 const VALUE_LETTERS_MIN: usize = 6;
 /// Most values of one result that are remembered.
 const VALUES_MAX: usize = 2_000;
+/// Most values of one tree that are remembered.
+const ORIGINS_MAX: usize = 200_000;
 /// Most edges.
-const EDGES_MAX: usize = 2_000;
+const EDGES_MAX: usize = 20_000;
 
-/// Edges from results to the calls that used a value of them, oldest first.
-pub(super) fn flows(events: &[EventView]) -> Vec<EdgeView> {
-    let mut origins: HashMap<String, String> = HashMap::new();
-    let mut edges = Vec::new();
-    for event in events {
+/// The way of values through the events that were taken, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Flows {
+    /// Which result held a value last.
+    origins: HashMap<String, String>,
+    /// From results to the calls that used a value of them, as far as they are shown.
+    pub(super) edges: Vec<EdgeView>,
+    /// Whether there are more than may be.
+    pub(super) cut: bool,
+}
+
+impl Flows {
+    /// Takes the next event.
+    pub(super) fn take(&mut self, event: &EventView, shown: bool) {
         let call = event.data.as_ref().and_then(|data| data.get("tool_call"));
-        let Some(call) = call else { continue };
-        if event.kind == Kind::ToolCallRequested.name() {
-            let mut values = BTreeSet::new();
+        let Some(call) = call else { return };
+        let mut values = BTreeSet::new();
+        if event.kind == Kind::ToolCallRequested.name() && shown {
             collect(call.get("arguments").unwrap_or(&Value::Null), &mut values);
-            let from: BTreeSet<&String> = values.iter().filter_map(|value| origins.get(value)).collect();
+            let from: BTreeSet<&String> = values.iter().filter_map(|value| self.origins.get(value)).collect();
             for origin in from {
-                if edges.len() < EDGES_MAX {
-                    let (from, to) = (origin.clone(), event.reference.clone());
-                    edges.push(EdgeView { from, to, kind: "flows".into() });
+                if self.edges.len() >= EDGES_MAX {
+                    self.cut = true;
+                    break;
                 }
+                let (from, to) = (origin.clone(), event.reference.clone());
+                self.edges.push(EdgeView { from, to, kind: "flows".into() });
             }
-        } else if event.kind == Kind::ToolCallCompleted.name() {
-            let mut values = BTreeSet::new();
-            if let Some(result) = call.get("result").and_then(Value::as_str) {
-                // Most tools answer in JSON; the rest in words.
-                match serde_json::from_str::<Value>(result) {
-                    Ok(inner) if inner.is_object() || inner.is_array() => collect(&inner, &mut values),
-                    _ => words(result, &mut values),
-                }
+        } else if event.kind == Kind::ToolCallCompleted.name()
+            && let Some(result) = call.get("result").and_then(Value::as_str)
+        {
+            // Most tools answer in JSON; the rest in words.
+            match serde_json::from_str::<Value>(result) {
+                Ok(inner) if inner.is_object() || inner.is_array() => collect(&inner, &mut values),
+                _ => words(result, &mut values),
             }
             for value in values {
-                origins.insert(value, event.reference.clone());
+                if self.origins.len() < ORIGINS_MAX || self.origins.contains_key(&value) {
+                    self.origins.insert(value, event.reference.clone());
+                }
             }
         }
     }
-    edges
 }
 
 /// The values of a JSON document.

@@ -1,6 +1,8 @@
 //! From one event: what led to it, and what it led to.
 
-use super::{ChainView, NODES_MAX};
+use super::builder::{Builder, Show};
+use super::tree::TREE_MAX;
+use super::{ChainView, EdgeView, check_limit, is_finding, plain};
 use crate::engine::Session;
 use crate::error::Error;
 use crate::events::parse_reference;
@@ -45,32 +47,41 @@ impl Session {
         if depth == 0 || depth > DEPTH_MAX {
             return Err(Error::Bad(format!("`depth` must be from 1 to {DEPTH_MAX}, got {depth}")));
         }
-        if limit == 0 || limit > NODES_MAX {
-            return Err(Error::Bad(format!("`limit` must be from 1 to {NODES_MAX}, got {limit}")));
-        }
+        check_limit(limit)?;
         let (shard, offset) = parse_reference(reference)?;
         let (event, _) = self.event_at(shard, offset).await?;
         let Some(root) = event.root_task else {
             return Err(Error::NotFound(format!("{reference} belongs to no task, so it stands in no chain")));
         };
-        let mut chain = self.chain(&root).await?;
-        if !chain.nodes.iter().any(|node| node.id == event.reference) {
-            return Err(Error::NotFound(format!(
-                "{reference} is not among the first {NODES_MAX} events of `{root}`, or is a duplicate"
-            )));
+        // First only what led to what, of the whole tree; then the events that are reached.
+        let (mut builder, mut tree) = (Builder::of(&root), self.tree(&root));
+        while let Some(piece) = tree.next().await? {
+            self.take(&mut builder, &plain(piece), Show::Edges).await?;
         }
+        let (edges, mut cut) = (builder.all_edges(), builder.cut || tree.has_more());
         let mut kept = HashSet::from([event.reference.clone()]);
-        let mut cut = false;
         for up in [true, false] {
             if direction == Direction::Both || (direction == Direction::Up) == up {
-                cut |= walk(&chain, &event.reference, up, depth, limit, &mut kept);
+                cut |= walk(&edges, &event.reference, up, depth, limit, &mut kept);
             }
         }
-        chain.nodes.retain(|node| kept.contains(&node.id));
+        drop(edges);
+        let (mut builder, mut tree, mut found) = (Builder::of(&root), self.tree(&root), Vec::new());
+        while let Some(piece) = tree.next().await? {
+            let piece = plain(piece);
+            self.take(&mut builder, &piece, Show::These(&kept)).await?;
+            found.extend(
+                piece.into_iter().filter(|event| is_finding(event) && kept.contains(&event.reference)),
+            );
+        }
+        let mut chain = builder.finish();
+        if !chain.nodes.iter().any(|node| node.id == event.reference) {
+            return Err(Error::NotFound(format!(
+                "{reference} is not among the first {TREE_MAX} events of `{root}`, or is a duplicate"
+            )));
+        }
         chain.edges.retain(|edge| kept.contains(&edge.from) && kept.contains(&edge.to));
-        chain.findings.retain(|finding| kept.contains(&finding.reference));
-        let tasks: HashSet<String> = chain.nodes.iter().filter_map(|node| node.task.clone()).collect();
-        chain.tasks.retain(|task| tasks.contains(&task.id));
+        chain.findings = self.with_responses(found).await?.0;
         chain.truncated |= cut;
         Ok(chain)
     }
@@ -78,7 +89,7 @@ impl Session {
 
 /// Adds what is reached. Returns whether a bound cut something off.
 fn walk(
-    chain: &ChainView,
+    edges: &[EdgeView],
     start: &str,
     up: bool,
     depth: u32,
@@ -86,7 +97,7 @@ fn walk(
     kept: &mut HashSet<String>,
 ) -> bool {
     let mut next: HashMap<&str, Vec<&str>> = HashMap::new();
-    for edge in &chain.edges {
+    for edge in edges {
         let (from, to) = if up { (&edge.to, &edge.from) } else { (&edge.from, &edge.to) };
         next.entry(from).or_default().push(to);
     }

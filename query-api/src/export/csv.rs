@@ -65,7 +65,7 @@ pub(super) fn event(view: EventView) -> Vec<String> {
     let or_empty = Option::unwrap_or_default;
     vec![
         view.reference,
-        view.leaf_index.to_string(),
+        view.leaf_index.map(|leaf| leaf.to_string()).unwrap_or_default(),
         view.kind,
         or_empty(view.time),
         view.recorded_at,

@@ -5,7 +5,7 @@ use crate::engine::Session;
 use crate::error::Error;
 use crate::export::csv;
 use crate::export::walk::Piece;
-use crate::views::EventView;
+use crate::scope::Scope;
 use ambit_schemas::Timestamp;
 use ambit_schemas::columns::{PARTITION_COLUMN, schema};
 use arrow::array::RecordBatch;
@@ -83,13 +83,14 @@ enum To {
 }
 
 impl Encoder {
-    pub(super) fn new(subject: Subject, format: Format) -> Result<Self, Error> {
+    pub(super) fn new(subject: Subject, format: Format, scope: &Scope) -> Result<Self, Error> {
         let to = match format {
             Format::Ndjson => To::Ndjson,
             Format::Csv => To::Csv { begun: false },
             Format::Parquet => {
                 let fields = schema();
-                let kept = fields.fields().iter().filter(|field| field.name() != PARTITION_COLUMN).cloned();
+                let is_kept = |name: &str| name != PARTITION_COLUMN && !scope.hidden().contains(&name);
+                let kept = fields.fields().iter().filter(|field| is_kept(field.name())).cloned();
                 let layout: SchemaRef = Arc::new(Schema::new(kept.collect::<Vec<_>>()));
                 let properties = WriterProperties::builder()
                     .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).map_err(unwritable)?))
@@ -121,7 +122,7 @@ impl Encoder {
         }
         let mut views = Vec::new();
         for row in piece.rows() {
-            views.push(EventView::of(&row)?.0);
+            views.push(session.view(&row)?.0);
         }
         let (mut out, mut items) = (Vec::new(), 0);
         match self.subject {

@@ -64,8 +64,9 @@ impl Export {
             filter.kind = Some(Kind::FindingCreated.name().to_owned());
         }
         let after = after.as_deref().map(parse_reference).transpose()?;
+        let encoder = Encoder::new(subject, format, session.scope())?;
         let walk = Walk::begin(session, filter, shards, after, patience).await?;
-        Ok(Self { walk, encoder: Some(Encoder::new(subject, format)?), limit, rows: 0, last: None, now })
+        Ok(Self { walk, encoder: Some(encoder), limit, rows: 0, last: None, now })
     }
 
     /// The version of the table when it began.

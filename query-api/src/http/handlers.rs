@@ -1,6 +1,6 @@
 //! The resources.
 
-use crate::access::Caller;
+use crate::access::{Caller, Permission};
 use crate::agents::{AgentDetail, AgentView};
 use crate::error::Error;
 use crate::events::parse_reference;
@@ -17,10 +17,10 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 type App = State<Arc<Service>>;
 type Answer<T> = Result<Answered<T>, Problem>;
@@ -42,8 +42,32 @@ pub(crate) fn query<T>(given: Result<Query<T>, QueryRejection>) -> Result<T, Pro
 /// The whole at a glance.
 #[utoipa::path(get, path = "/api/v1/overview", responses((status = 200, body = OverviewView)), security(("bearer" = [])))]
 pub(crate) async fn overview(State(app): App, scope: Scope) -> Answer<OverviewView> {
+    // They speak of the installation, and of how much it has to do.
+    let notices = if scope.only().is_none() { (app.sources.notices)() } else { Vec::new() };
     let whole = app.engine.session(scope).overview(&app.ledgers, (app.sources.now)()).await?;
-    Ok(Answered(OverviewView { notices: (app.sources.notices)(), ..whole }, 1))
+    Ok(Answered(OverviewView { notices, ..whole }, 1))
+}
+
+/// Who asks, as this API knows them.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct CallerView {
+    /// Under which name what they do is recorded.
+    name: String,
+    /// What they are.
+    roles: Vec<&'static str>,
+    /// Whose data they see; null when they see all tenants'.
+    tenant: Option<String>,
+    /// What they may do: `read`, `investigate`, `triage`, `suppress`, `respond`, `trail`.
+    may: Vec<&'static str>,
+}
+
+/// Who asks, and what they may do here.
+#[utoipa::path(get, path = "/api/v1/me", responses((status = 200, body = CallerView)), security(("bearer" = [])))]
+pub(crate) async fn me(caller: Caller) -> Answer<CallerView> {
+    let roles = caller.roles.iter().map(|role| role.name()).collect();
+    let may = Permission::ALL.into_iter().filter(|one| caller.may(*one)).map(Permission::name).collect();
+    let tenant = caller.scope.only().map(ToString::to_string);
+    Ok(Answered(CallerView { name: caller.name.to_string(), roles, tenant, may }, 1))
 }
 
 /// Events, newest first.
@@ -72,17 +96,29 @@ pub(crate) struct EventDetail {
     headers: BTreeMap<String, String>,
     /// Its value, when that is not JSON.
     raw_base64: Option<String>,
-    /// Its inclusion proof; null while the newest checkpoint does not cover it.
+    /// Its inclusion proof; null when it is not wanted, and while the newest checkpoint does not cover it.
     proof: Option<ProofView>,
 }
 
+/// What of an event is wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventParams {
+    /// Whether its inclusion proof is: when absent, for who sees all tenants. A proof tells how many events of all tenants
+    /// stand in the shard.
+    proof: Option<bool>,
+}
+
 /// One event with its inclusion proof.
-#[utoipa::path(get, path = "/api/v1/events/{ref}", params(("ref" = String, Path, description = "`topic:partition:offset`")), responses((status = 200, body = EventDetail)), security(("bearer" = [])))]
+#[utoipa::path(get, path = "/api/v1/events/{ref}", params(("ref" = String, Path, description = "`topic:partition:offset`"), EventParams), responses((status = 200, body = EventDetail)), security(("bearer" = [])))]
 pub(crate) async fn event(
     State(app): App,
     caller: Caller,
     Path(reference): Path<String>,
+    params: Result<Query<EventParams>, QueryRejection>,
 ) -> Answer<EventDetail> {
+    let wanted = query(params)?.proof.unwrap_or(caller.scope.only().is_none());
     let (shard, offset) = parse_reference(&reference)?;
     let scope = caller.scope_for_all();
     let (event, stored) = app.engine.session(scope).event_at(shard, offset).await?;
@@ -94,10 +130,13 @@ pub(crate) async fn event(
         .collect();
     let raw = stored.record.value.as_deref().filter(|_| event.data.is_none());
     let raw_base64 = raw.map(|bytes| BASE64.encode(bytes));
-    let ledgers = app.ledgers.clone();
-    let proof = tokio::task::spawn_blocking(move || prove(&ledgers, &stored))
-        .await
-        .map_err(|_| Error::Cancelled)??;
+    let proof = if wanted {
+        let ledgers = app.ledgers.clone();
+        let proving = tokio::task::spawn_blocking(move || prove(&ledgers, &stored));
+        proving.await.map_err(|_| Error::Cancelled)??
+    } else {
+        None
+    };
     Ok(Answered(EventDetail { event, headers, raw_base64, proof }, 1))
 }
 

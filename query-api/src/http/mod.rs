@@ -1,6 +1,7 @@
 //! HTTP: one file per concern. Handlers turn parameters into questions and answers into views.
 
 mod admit;
+mod approvals;
 mod cases;
 mod console;
 mod document;
@@ -20,7 +21,7 @@ mod triage;
 
 pub use crate::access::presents;
 
-use crate::service::Service;
+use crate::service::{Service, Sources};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
@@ -44,6 +45,7 @@ const REQUEST_SLACK: Duration = Duration::from_secs(5);
 
 fn api() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::with_openapi(document::Document::openapi())
+        .routes(routes!(handlers::me))
         .routes(routes!(handlers::overview))
         .routes(routes!(handlers::events))
         .routes(routes!(handlers::event))
@@ -68,6 +70,10 @@ fn api() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(triage::end_suppression))
         .routes(routes!(cases::cases, cases::open))
         .routes(routes!(cases::case, cases::change))
+        .routes(routes!(approvals::approvals))
+        .routes(routes!(approvals::approval))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::deny))
         .routes(routes!(searches::searches, searches::keep))
         .routes(routes!(searches::remove))
         .routes(routes!(streams::export_events))
@@ -78,6 +84,20 @@ fn api() -> OpenApiRouter<Arc<Service>> {
 /// The OpenAPI document, generated from the handlers.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     document::with_problems(api().into_openapi())
+}
+
+/// Health and metrics, without an API: they say nothing about anybody, so nobody has to show who they are.
+pub(crate) fn monitoring(sources: Sources) -> Router {
+    metrics::routes()
+        .fallback(|| async {
+            let detail = "here are only /healthz, /readyz and /metrics";
+            problem::Problem::new(StatusCode::NOT_FOUND, detail)
+        })
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_SLACK))
+        .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
+        .layer(CatchPanicLayer::new())
+        .layer(map_response(problem::for_all))
+        .with_state(sources)
 }
 
 /// Everything that is served.
@@ -99,9 +119,7 @@ pub fn router(service: Arc<Service>) -> Router {
     Router::new()
         .merge(api)
         .merge(public)
-        .route("/healthz", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
-        .route("/readyz", get(metrics::ready))
-        .route("/metrics", get(metrics::metrics))
+        .merge(metrics::routes().with_state(service.sources.clone()))
         .route("/openapi.json", get(move || async move { Json(document) }))
         .fallback(fallback)
         .method_not_allowed_fallback(|| async {

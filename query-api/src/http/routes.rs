@@ -44,6 +44,7 @@ const fn deed(method: &'static str, path: &'static str, needs: Permission) -> Ro
 
 /// Every route that needs somebody to be known.
 pub(crate) const TABLE: &[Route] = &[
+    deed("GET", "/api/v1/me", Permission::Read),
     question("/api/v1/overview", Permission::Read),
     question("/api/v1/events", Permission::Read),
     question("/api/v1/events/{ref}", Permission::Read),
@@ -77,6 +78,10 @@ pub(crate) const TABLE: &[Route] = &[
     deed("POST", "/api/v1/cases", Permission::Triage),
     question("/api/v1/cases/{id}", Permission::Read),
     deed("POST", "/api/v1/cases/{id}", Permission::Triage),
+    question("/api/v1/approvals", Permission::Read),
+    question("/api/v1/approvals/{id}", Permission::Read),
+    deed("POST", "/api/v1/responses/{id}/approve", Permission::Respond),
+    deed("POST", "/api/v1/responses/{id}/deny", Permission::Respond),
     question("/api/v1/searches", Permission::Investigate),
     deed("POST", "/api/v1/searches", Permission::Investigate),
     deed("DELETE", "/api/v1/searches/{id}", Permission::Investigate),

@@ -113,6 +113,11 @@ pub(crate) async fn write<T>(
     view: T,
 ) -> Result<Said<T>, Problem> {
     let event = event(app, caller, tenant, task, body).map_err(|why| Error::Bad(why.to_string()))?;
+    publish(app, event, view).await
+}
+
+/// Writes an event, and answers once Kafka has it.
+pub(crate) async fn publish<T>(app: &Service, event: Event, view: T) -> Result<Said<T>, Problem> {
     let (shard, offset) = app
         .publish
         .publish(event)
@@ -121,7 +126,8 @@ pub(crate) async fn write<T>(
     Ok(Said { reference: format!("{}:{}:{offset}", shard.topic, shard.partition), view })
 }
 
-fn event(
+/// What a caller says, as an event.
+pub(crate) fn event(
     app: &Service,
     caller: &Caller,
     tenant: TenantId,

@@ -1,7 +1,7 @@
 //! Resources of forensic search: queries with their provenance, SQL, sequences, chains, what was held, runs compared.
 
 use crate::access::Caller;
-use crate::chain::{ChainView, Direction};
+use crate::chain::{ChainView, Direction, NODES_MAX};
 use crate::error::Error;
 use crate::events::{EventFilter, LIMIT_DEFAULT, Order};
 use crate::held::{CredentialDetail, HoldingsView};
@@ -143,8 +143,10 @@ pub(crate) struct ChainParams {
     direction: Option<String>,
     /// From an event: most steps, 1 to 100; 20 when absent.
     depth: Option<u32>,
-    /// From an event: most events, 1 to 5,000; 1,000 when absent.
+    /// Most events, 1 to 5,000; 5,000 when absent, from an event 1,000.
     limit: Option<usize>,
+    /// Of a task: where the page begins, `next_cursor` of the page before.
+    cursor: Option<String>,
 }
 
 /// Steps from an event when nobody says.
@@ -174,13 +176,12 @@ pub(crate) async fn task_chain(
     params: Result<Query<ChainParams>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let params = query(params)?;
-    if params.direction.is_some() || params.depth.is_some() || params.limit.is_some() {
-        return Err(
-            Error::Bad("`direction`, `depth` and `limit` are for the chain of an event".into()).into()
-        );
+    if params.direction.is_some() || params.depth.is_some() {
+        return Err(Error::Bad("`direction` and `depth` are for the chain of an event".into()).into());
     }
     let session = app.engine.session(scope);
-    let mut chain = session.chain(&root_task).await?;
+    let limit = params.limit.unwrap_or(NODES_MAX);
+    let mut chain = session.chain(&root_task, params.cursor.as_deref(), limit).await?;
     session.annotate(&mut chain.findings, (app.sources.now)()).await?;
     chain_answer(chain, params.format.as_deref())
 }
@@ -194,6 +195,10 @@ pub(crate) async fn event_chain(
     params: Result<Query<ChainParams>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let params = query(params)?;
+    if params.cursor.is_some() {
+        let why = "`cursor` is for the chain of a task: from an event, go on from another event";
+        return Err(Error::Bad(why.into()).into());
+    }
     let direction = Direction::parse(params.direction.as_deref().unwrap_or("both"))?;
     let (depth, limit) = (params.depth.unwrap_or(DEPTH_DEFAULT), params.limit.unwrap_or(NODES_DEFAULT));
     let session = app.engine.session(scope);

@@ -134,7 +134,7 @@ impl Session {
     /// The tables, all of one version of the store. Returns the version.
     async fn register(&self, context: &SessionContext) -> Result<u64, Error> {
         let (events, version) = self.versioned_frame(Span::default()).await?;
-        let events = events.drop_columns(&HIDDEN)?;
+        let events = events.drop_columns(&HIDDEN)?.drop_columns(self.scope().hidden())?;
         let findings = events.clone().filter(is(names::KIND, Kind::FindingCreated.name()))?;
         let responses = events.clone().filter(is(names::TOPIC, Topic::Responses.name()))?;
         for (name, frame) in [("events", events), ("findings", findings), ("responses", responses)] {

@@ -27,7 +27,7 @@ function Spark({ samples }: { samples: number[] }) {
   );
 }
 
-export function Tiles({ counts, since }: { counts: Overview; since: number }) {
+export function Tiles({ counts, since, wide }: { counts: Overview; since: number; wide: boolean }) {
   const samples = useSamples(counts.events);
   const [baseline, setBaseline] = useState({ since, events: counts.events });
   if (baseline.since !== since) setBaseline({ since, events: counts.events });
@@ -35,7 +35,7 @@ export function Tiles({ counts, since }: { counts: Overview; since: number }) {
   const findings = Object.values(counts.findings_by_severity).reduce((sum, count) => sum + count, 0);
   const { decided, acknowledged, dead_lettered: dead } = counts.responses;
   return (
-    <section className="grid tiles" aria-label="Counts">
+    <section className={wide ? "grid tiles" : "grid tiles five"} aria-label="Counts">
       <a className="panel tile" href={href("/search")}>
         <h3>Events</h3>
         <span className="figure">
@@ -75,11 +75,13 @@ export function Tiles({ counts, since }: { counts: Overview; since: number }) {
           {dead > 0 && `; ${formatCount(dead)} given up`}
         </span>
       </a>
-      <a className={counts.dead_letters > 0 ? "panel tile alarm" : "panel tile"} href={href("/dead-letters")}>
-        <h3>Dead letters</h3>
-        <span className="figure">{formatCount(counts.dead_letters)}</span>
-        <span className="under">{counts.dead_letters === 0 ? "every record could be read" : "kept with their bytes"}</span>
-      </a>
+      {wide && (
+        <a className={counts.dead_letters > 0 ? "panel tile alarm" : "panel tile"} href={href("/dead-letters")}>
+          <h3>Dead letters</h3>
+          <span className="figure">{formatCount(counts.dead_letters)}</span>
+          <span className="under">{counts.dead_letters === 0 ? "every record could be read" : "kept with their bytes"}</span>
+        </a>
+      )}
     </section>
   );
 }
