@@ -9,6 +9,7 @@ mod access;
 mod chains;
 mod http;
 mod oidc;
+mod orders;
 mod scope;
 mod search;
 mod sql;

@@ -14,6 +14,8 @@ pub enum Permission {
     Triage,
     /// To leave findings out of lists.
     Suppress,
+    /// To order and to approve what is done about agents.
+    Respond,
     /// To see who asked what.
     Trail,
 }
@@ -27,7 +29,7 @@ pub enum Role {
     Viewer,
     /// Searches, exports, triages.
     Analyst,
-    /// Suppresses too.
+    /// Suppresses, orders and approves too.
     Responder,
     /// Sees everything, changes nothing.
     Auditor,
@@ -56,7 +58,7 @@ impl Role {
             Permission::Read => true,
             Permission::Investigate => !matches!(self, Self::Viewer),
             Permission::Triage => matches!(self, Self::Analyst | Self::Responder | Self::Admin),
-            Permission::Suppress => matches!(self, Self::Responder | Self::Admin),
+            Permission::Suppress | Permission::Respond => matches!(self, Self::Responder | Self::Admin),
             Permission::Trail => matches!(self, Self::Auditor | Self::Admin),
         }
     }
@@ -90,13 +92,14 @@ mod tests {
 
     #[test]
     fn each_step_may_more_and_an_auditor_changes_nothing() {
-        use Permission::{Investigate, Read, Suppress, Trail, Triage};
-        let all = [Read, Investigate, Triage, Suppress, Trail];
+        use Permission::{Investigate, Read, Respond, Suppress, Trail, Triage};
+        let all = [Read, Investigate, Triage, Suppress, Respond, Trail];
         let may = |role: Role| all.into_iter().filter(|one| role.may(*one)).count();
         assert_eq!(
             [Role::Viewer, Role::Analyst, Role::Responder, Role::Auditor, Role::Admin].map(may),
-            [1, 3, 4, 3, 5]
+            [1, 3, 5, 3, 6]
         );
+        assert!(!Role::Analyst.may(Respond) && !Role::Auditor.may(Respond));
         assert!(!Role::Auditor.may(Triage) && !Role::Auditor.may(Suppress) && !Role::Responder.may(Trail));
         assert_eq!("auditor".parse(), Ok(Role::Auditor));
         assert!("root".parse::<Role>().unwrap_err().contains("viewer, analyst"));
