@@ -11,7 +11,6 @@ use crate::http::problem::Problem;
 use crate::http::said::{Body, Said, tenant as whose, text, write, write_about};
 use crate::http::triage::fresh;
 use crate::reach::{About, Aim, Aimed, Reach};
-use crate::scope::Scope;
 use crate::service::Service;
 use crate::trail::INSTALLATION;
 use ambit_schemas::id::{DeliveryId, TenantId};
@@ -163,7 +162,7 @@ pub(crate) async fn plan(
         credentials: asked.credential.into_iter().collect(),
         tree: asked.tree.unwrap_or_default(),
     })?;
-    let session = app.engine.session(Scope::tenant(tenant).without_trail());
+    let session = app.engine.session(caller.scope.without_trail().narrowed(&tenant));
     let reach = session.reach(&aim, (app.sources.now)()).await?;
     let items = reach.tasks.len() + reach.credentials.len();
     Ok(Answered(reach, items))
@@ -184,7 +183,7 @@ pub(crate) async fn order(State(app): App, caller: Caller, body: Body<OrderReque
         credentials: request.credentials,
         tree: request.tree,
     })?;
-    let session = app.engine.session(Scope::tenant(tenant.clone()).without_trail());
+    let session = app.engine.session(caller.scope.clone().without_trail().narrowed(&tenant));
     // In an emergency an order that says what was given is better than none.
     let reach = session.reach(&aim, (app.sources.now)()).await.unwrap_or_else(|error| Reach {
         incomplete: Some(format!("what it hits is not known ({error}): the order says what was given")),
