@@ -1,4 +1,4 @@
-//! Whether what was revoked is alive: what events say of it. Pure: no clock, no I/O.
+//! Whether what was revoked or paused is alive: what events say of it. Pure: no clock, no I/O.
 //!
 //! ```text
 //!            acknowledged                no use within `confirm_after_seconds` of stream time
@@ -7,8 +7,9 @@
 //!                           +----------------------> [failed] <------------------------+
 //! ```
 //! A use is a credential that was presented, a call that was answered, work that was handed on. A call that was asked for
-//! is one unless it is refused soon: an agent that asks in vain has been cut off. A use within the grace was on its way; it moves the moment of effect. A confirmed revocation is watched on until
-//! nothing that was revoked can be valid any more.
+//! is one unless it is refused soon: an agent that asks in vain has been cut off. A use within the grace was on its
+//! way; it moves the moment of effect. A confirmed revocation is watched on until nothing that was revoked can be valid
+//! any more, a pause until it is over. What was used in a pause counts only once a restore would have been heard of.
 
 use ambit_schemas::Timestamp;
 use ambit_schemas::event::{AgentRef, Body, Event, TaskRef};
@@ -20,12 +21,12 @@ use serde::{Deserialize, Serialize};
 /// The rule whose findings say that a revocation had no effect.
 pub const RULE_ALIVE: &str = "V-ALIVE";
 /// Its version: changes whenever its verdicts may.
-pub(crate) const RULE_ALIVE_VERSION: u32 = 1;
+pub(crate) const RULE_ALIVE_VERSION: u32 = 2;
 /// How long a call may have run whose end says nothing of its beginning: such an end counts as a use only later.
 const CALL_MAX_US: i64 = 60_000_000;
-/// How long a refusal may take. A call that was neither answered nor refused by then is a use.
+/// How long a refusal may take, and word of a restore. A call that was neither answered nor refused by then is a use.
 const REFUSAL_MAX_US: i64 = 10_000_000;
-/// Most calls of one watch that wait for their answer; one of them is enough to tell.
+/// Most sights of one watch that wait; one of them is enough to tell.
 const ASKED_MAX: usize = 32;
 
 /// How long revocations are watched.
@@ -68,7 +69,7 @@ impl WatchState {
     }
 }
 
-/// A revocation that one receiver has acknowledged, and what was seen since.
+/// A revocation or a pause that one receiver has acknowledged, and what was seen since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
     /// The response.
@@ -101,16 +102,22 @@ pub struct Watch {
     pub refused: u32,
     /// Until when a credential of it is valid, as far as known.
     pub valid_until: Option<Timestamp>,
-    /// Calls that were asked for since, and neither answered nor refused yet.
+    /// Calls that were asked for since, and neither answered nor refused yet; and uses of what may be restored.
     #[serde(default)]
     pub asked: Vec<Asked>,
+    /// When a pause is over, of itself or because it was lifted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// What the receiver saw when it looked for the effect itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
 }
 
-/// A call that was asked for.
+/// A call that was asked for, or a use that waits to count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
-    /// Which.
-    pub call: ToolCallId,
+    /// Which call; none: it was used, whatever becomes of calls.
+    pub call: Option<ToolCallId>,
     /// When.
     pub at: Timestamp,
     /// The event that says so.
@@ -173,7 +180,9 @@ impl Watch {
             Body::CredentialUsed(credential) => presented(&credential.uid),
             _ => false,
         };
-        if used || event.credential_used.as_ref().is_some_and(presented) {
+        // A pause ends no credential: what others do with it is not forbidden.
+        let revoked = self.action != Action::Pause;
+        if revoked && (used || event.credential_used.as_ref().is_some_and(presented)) {
             return true;
         }
         let (task, target) = (event.task.as_ref(), &self.target);
@@ -192,7 +201,8 @@ impl Watch {
         if target.task_id.is_none() {
             return agent();
         }
-        in_task() && (matches!(self.action, Action::RevokeTask | Action::RevokeTree) || agent())
+        let all_of_it = matches!(self.action, Action::RevokeTask | Action::RevokeTree);
+        in_task() && (all_of_it || target.agent_uid.is_none() || agent())
     }
 
     /// Takes a sight in; what shows that it is alive.
@@ -205,9 +215,7 @@ impl Watch {
                 self.used(at, event, options)
             }
             Sight::Asked(call, at) => {
-                if at > self.acked_at && self.asked.len() < ASKED_MAX {
-                    self.asked.push(Asked { call: call.clone(), at, event });
-                }
+                self.wait(Some(call.clone()), at, event);
                 None
             }
             Sight::Refused(call) => {
@@ -221,12 +229,28 @@ impl Watch {
     }
 
     fn answered(&mut self, call: &ToolCallId) -> Option<Asked> {
-        let at = self.asked.iter().position(|asked| asked.call == *call)?;
+        let at = self.asked.iter().position(|asked| asked.call.as_ref() == Some(call))?;
         Some(self.asked.remove(at))
     }
 
+    fn wait(&mut self, call: Option<ToolCallId>, at: Timestamp, event: EventRef) {
+        if at > self.acked_at && self.asked.len() < ASKED_MAX {
+            self.asked.push(Asked { call, at, event });
+        }
+    }
+
     fn used(&mut self, at: Timestamp, event: EventRef, options: &WatchOptions) -> Option<Alive> {
-        if at <= self.acked_at {
+        let alive = self.weigh(at, event, options)?;
+        if self.action != Action::Pause {
+            return Some(alive);
+        }
+        self.wait(None, alive.at, alive.event);
+        None
+    }
+
+    /// Whether a use then shows that it is alive. One that was on its way moves the moment of effect.
+    fn weigh(&mut self, at: Timestamp, event: EventRef, options: &WatchOptions) -> Option<Alive> {
+        if at <= self.acked_at || self.until.is_some_and(|until| at >= until) {
             return None;
         }
         if at.micros_since(self.acked_at) > seconds(options.grace_seconds) {
@@ -236,11 +260,11 @@ impl Watch {
         None
     }
 
-    /// A call that was not refused in time, when the stream has come so far.
+    /// A call that was not refused in time, or a use of what was not restored, when the stream has come so far.
     pub fn overdue(&mut self, now: Timestamp, options: &WatchOptions) -> Option<Alive> {
         while let Some(at) = self.asked.iter().position(|asked| now.micros_since(asked.at) > REFUSAL_MAX_US) {
             let Asked { at, event, .. } = self.asked.remove(at);
-            if let Some(alive) = self.used(at, event, options) {
+            if let Some(alive) = self.weigh(at, event, options) {
                 return Some(alive);
             }
         }
@@ -254,7 +278,10 @@ impl Watch {
 
     /// From when stream time the revocation counts as effective.
     pub fn ripe_at(&self, options: &WatchOptions) -> Timestamp {
-        self.effective_at().plus_micros(seconds(options.confirm_after_seconds.max(options.grace_seconds)))
+        let ripe = self
+            .effective_at()
+            .plus_micros(seconds(options.confirm_after_seconds.max(options.grace_seconds)));
+        self.until.map_or(ripe, |until| until.min(ripe))
     }
 
     /// When the effect began: with the acknowledgement, or with the last use that was seen.
@@ -265,7 +292,8 @@ impl Watch {
     /// Until when it is watched.
     pub fn ends_at(&self, options: &WatchOptions) -> Timestamp {
         let longest = self.acked_at.plus_micros(seconds(options.keep_watching_seconds));
-        self.valid_until.map_or(longest, |until| until.min(longest)).max(self.ripe_at(options))
+        let ends = self.valid_until.into_iter().chain(self.until);
+        ends.fold(longest, Timestamp::min).max(self.ripe_at(options))
     }
 
     /// For how many seconds after the acknowledgement a credential stays valid where nobody asks its issuer.
@@ -277,7 +305,12 @@ impl Watch {
     /// What is said when no use was seen. `idle`: the stream stood still, so that the machine's clock decided.
     pub fn evidence(&self, options: &WatchOptions, idle: bool) -> String {
         let clock = if idle { "by the machine's clock, the stream being idle" } else { "of stream time" };
-        let mut text = format!("no use in {} s {clock}", options.confirm_after_seconds);
+        let short = self.until.is_some_and(|until| until <= self.ripe_at(options));
+        let mut text = if short {
+            "no use until the pause was over".to_owned()
+        } else {
+            format!("no use in {} s {clock}", options.confirm_after_seconds)
+        };
         if self.last_use.is_some() {
             text.push_str(" after the last that was on its way");
         }
@@ -285,7 +318,9 @@ impl Watch {
             0 => String::new(),
             refused => format!("; {refused} refused since the acknowledgement"),
         };
-        text + &refused
+        let shown =
+            self.shown.as_ref().map_or_else(String::new, |shown| format!("; {} saw {shown}", self.receiver));
+        text + &refused + &shown
     }
 
     /// What is said of a use.

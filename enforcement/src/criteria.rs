@@ -36,12 +36,83 @@ impl Criticality {
     }
 }
 
+/// A class of places where agents act, such as `production`: the first that matches a finding is its class. Of the
+/// patterns that are given, each kind must match.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Environment {
+    /// The class, such as `production`.
+    pub(crate) class: String,
+    /// Patterns of tenants.
+    #[serde(default)]
+    tenants: Vec<String>,
+    /// Patterns of agent ids.
+    #[serde(default)]
+    agents: Vec<String>,
+    /// Patterns of tools.
+    #[serde(default)]
+    tools: Vec<String>,
+    #[serde(skip)]
+    globs: [Option<GlobSet>; 3],
+}
+
+impl Environment {
+    pub(crate) fn compile(&mut self) -> Result<(), Error> {
+        let read = |field, patterns: &[String]| globs(&self.class, field, patterns);
+        self.globs =
+            [read("tenants", &self.tenants)?, read("agents", &self.agents)?, read("tools", &self.tools)?];
+        if self.globs.iter().all(Option::is_none) {
+            return Err(Error::Policy(format!(
+                "class `{}` has neither `tenants` nor `agents` nor `tools`: it would hold for all",
+                self.class
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether a finding was made there. What a finding does not name matches no pattern.
+    pub(crate) fn holds(&self, finding: &Finding) -> bool {
+        let [tenants, agents, tools] = &self.globs;
+        let agent = finding.agent.as_ref().map(|agent| agent.uid.as_str());
+        let among = |globs: &Option<GlobSet>, text: Option<&str>| match globs {
+            None => true,
+            Some(globs) => text.is_some_and(|text| globs.is_match(text)),
+        };
+        among(tenants, Some(finding.tenant.as_str()))
+            && among(agents, agent)
+            && among(tools, finding.tool.as_deref())
+    }
+}
+
+/// The classes of a finding, as far as it has any.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Classes<'a> {
+    /// How critical its agent is.
+    pub(crate) criticality: Option<&'a str>,
+    /// Where it was made.
+    pub(crate) environment: Option<&'a str>,
+}
+
+/// The names of all classes of a policy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known<'a> {
+    /// Of agents.
+    pub(crate) criticality: &'a [&'a str],
+    /// Of places.
+    pub(crate) environment: &'a [&'a str],
+}
+
+/// The highest risk there is.
+const RISK_MAX: u8 = 100;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RuleDocument {
     name: String,
     #[serde(default)]
     min_severity: Option<Severity>,
+    #[serde(default)]
+    min_risk: Option<u8>,
     #[serde(default)]
     rules: Vec<String>,
     #[serde(default)]
@@ -50,6 +121,8 @@ pub(crate) struct RuleDocument {
     tenants: Vec<String>,
     #[serde(default)]
     criticality: Vec<String>,
+    #[serde(default)]
+    environment: Vec<String>,
     action: Action,
     #[serde(default)]
     receivers: Vec<ReceiverId>,
@@ -63,12 +136,14 @@ pub(crate) struct RuleDocument {
 pub(crate) struct Rule {
     pub(crate) name: String,
     min_severity: Severity,
+    min_risk: Option<u8>,
     rules: Option<GlobSet>,
     /// As they stand in the policy.
     patterns: Vec<String>,
     agents: Option<GlobSet>,
     tenants: Option<GlobSet>,
     criticality: Vec<String>,
+    environment: Vec<String>,
     pub(crate) action: Action,
     pub(crate) receivers: Vec<ReceiverId>,
     pub(crate) cool_down_seconds: Option<u32>,
@@ -79,7 +154,7 @@ impl Rule {
     pub(crate) fn new(
         document: RuleDocument,
         configured: &[ReceiverId],
-        classes: &[&str],
+        classes: Known<'_>,
     ) -> Result<Self, Error> {
         let name = document.name;
         if let Some(unknown) = document.receivers.iter().find(|receiver| !configured.contains(receiver)) {
@@ -89,10 +164,11 @@ impl Rule {
                 known.join(", ")
             )));
         }
-        if let Some(unknown) = document.criticality.iter().find(|class| !classes.contains(&class.as_str())) {
+        must_be_defined(&name, "criticality", &document.criticality, classes.criticality)?;
+        must_be_defined(&name, "environment", &document.environment, classes.environment)?;
+        if let Some(risk) = document.min_risk.filter(|risk| *risk > RISK_MAX) {
             return Err(Error::Policy(format!(
-                "rule `{name}` names criticality `{unknown}`, which no [[criticality]] defines (known: {})",
-                classes.join(", ")
+                "rule `{name}`: `min_risk` is {risk}, and no finding has more than {RISK_MAX}"
             )));
         }
         if document.action == Action::Restore {
@@ -106,11 +182,13 @@ impl Rule {
         let receivers = if document.receivers.is_empty() { configured.to_vec() } else { document.receivers };
         Ok(Self {
             min_severity: document.min_severity.unwrap_or(Severity::Info),
+            min_risk: document.min_risk,
             rules: globs(&name, "rules", &document.rules)?,
             patterns: document.rules,
             agents: globs(&name, "agents", &document.agents)?,
             tenants: globs(&name, "tenants", &document.tenants)?,
             criticality: document.criticality,
+            environment: document.environment,
             action: document.action,
             receivers,
             cool_down_seconds: document.cool_down_seconds,
@@ -119,15 +197,18 @@ impl Rule {
         })
     }
 
-    /// Whether the rule speaks of this finding, whose agent is of this class.
-    pub(crate) fn matches(&self, finding: &Finding, class: Option<&str>) -> bool {
+    /// Whether the rule speaks of this finding, which is of these classes.
+    pub(crate) fn matches(&self, finding: &Finding, classes: Classes<'_>) -> bool {
         let agent = finding.agent.as_ref().map_or("", |agent| agent.uid.as_str());
         let among =
             |globs: &Option<GlobSet>, text: &str| globs.as_ref().is_none_or(|globs| globs.is_match(text));
-        let classed = self.criticality.is_empty()
-            || class.is_some_and(|class| self.criticality.iter().any(|known| known == class));
+        let is_of = |wanted: &[String], class: Option<&str>| {
+            wanted.is_empty() || class.is_some_and(|class| wanted.iter().any(|known| known == class))
+        };
         finding.severity >= self.min_severity
-            && classed
+            && self.min_risk.is_none_or(|least| risk(finding).is_some_and(|risk| risk >= least))
+            && is_of(&self.criticality, classes.criticality)
+            && is_of(&self.environment, classes.environment)
             && among(&self.rules, finding.rule.id.as_str())
             && among(&self.agents, agent)
             && among(&self.tenants, finding.tenant.as_str())
@@ -153,6 +234,22 @@ impl Rule {
             }
         }
         Ok(())
+    }
+}
+
+/// What all findings so far say about the task or the agent, whichever is more; nothing when the finding does not say.
+fn risk(finding: &Finding) -> Option<u8> {
+    finding.risk.as_ref().map(|risk| risk.agent.map_or(risk.task, |agent| agent.max(risk.task)))
+}
+
+/// A class that nothing defines would disarm its rule silently.
+fn must_be_defined(rule: &str, field: &str, named: &[String], known: &[&str]) -> Result<(), Error> {
+    match named.iter().find(|class| !known.contains(&class.as_str())) {
+        None => Ok(()),
+        Some(unknown) => Err(Error::Policy(format!(
+            "rule `{rule}` names {field} `{unknown}`, which no [[{field}]] defines (known: {})",
+            known.join(", ")
+        ))),
     }
 }
 

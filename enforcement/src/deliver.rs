@@ -6,7 +6,7 @@ use crate::handle::Handle;
 use crate::outbox::{Due, Outbox, SharedReading, Tried};
 use crate::receiver::Receiver;
 use crate::records;
-use crate::schedule::{Next, jitter, next};
+use crate::schedule::{Next, Outcome, jitter, next};
 use ambit_schemas::Timestamp;
 use ambit_schemas::id::{DeliveryId, ReceiverId};
 use ambit_schemas::response::{Action, Attempt};
@@ -287,6 +287,7 @@ async fn attempt(receiver: Receiver, due: Due, clock: Clock) -> Tried {
         Next::Acknowledged | Next::DeadLetter(_) => None,
     };
     let (http_status, error) = outcome.told();
+    let evidence = if let Outcome::Done { evidence, .. } = &outcome { evidence.clone() } else { None };
     let attempt = Attempt {
         duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         http_status,
@@ -294,5 +295,5 @@ async fn attempt(receiver: Receiver, due: Due, clock: Clock) -> Tried {
         next_at,
         ..records::attempt(&due, number, started_at)
     };
-    Tried { due, attempt, next, ended_at }
+    Tried { due, attempt, next, ended_at, evidence }
 }

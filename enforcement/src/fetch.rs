@@ -1,9 +1,9 @@
-//! Documents that somebody has configured the address of, such as an identity provider's keys: got with the client that
-//! guards webhooks, since no other part of the program calls out.
+//! Documents that somebody has configured the address of, such as an identity provider's keys, and what the command line
+//! says to an API: with the client that guards webhooks, since no other part of the program calls out.
 
 use crate::client::{body_within, class_of, guarded};
 use crate::guard::{Guard, Refused};
-use reqwest::Client;
+use reqwest::{Client, header};
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -36,6 +36,15 @@ pub enum FetchError {
     TooLarge,
 }
 
+/// What an API answered, whatever its status.
+#[derive(Debug, Clone)]
+pub struct Replied {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
 /// Gets documents over HTTPS, without redirects or proxies.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
@@ -61,5 +70,16 @@ impl Fetcher {
             return Err(FetchError::Status(response.status().as_u16()));
         }
         body_within(response, BYTES_MAX).await.map_err(why)?.ok_or(FetchError::TooLarge)
+    }
+
+    /// Sends JSON with a bearer token.
+    pub async fn post(&self, url: &Url, token: &str, json: Vec<u8>) -> Result<Replied, FetchError> {
+        self.guard.check_url(url)?;
+        let why = |error: reqwest::Error| FetchError::NoAnswer(class_of(&error));
+        let request = self.client.post(url.clone()).bearer_auth(token).body(json);
+        let response = request.header(header::CONTENT_TYPE, "application/json").send().await.map_err(why)?;
+        let status = response.status().as_u16();
+        let body = body_within(response, BYTES_MAX).await.map_err(why)?.ok_or(FetchError::TooLarge)?;
+        Ok(Replied { status, body })
     }
 }

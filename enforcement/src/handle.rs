@@ -63,9 +63,10 @@ fn quantile(sorted: &[u64], permille: usize) -> u64 {
 }
 
 impl Handle {
-    /// A revocation through this receiver took so many microseconds until it was effective.
-    pub(crate) fn effective(&self, receiver: &ReceiverId, micros: u64) {
+    /// What this receiver acknowledged is effective; a revocation took so many microseconds until then.
+    pub(crate) fn effective(&self, receiver: &ReceiverId, micros: Option<u64>) {
         self.0.confirmed.fetch_add(1, Ordering::Relaxed);
+        let Some(micros) = micros else { return };
         let mut all = self.0.effective.lock().unwrap_or_else(PoisonError::into_inner);
         let latest = all.entry(receiver.clone()).or_default();
         if latest.len() >= SAMPLES {
@@ -199,7 +200,7 @@ mod tests {
         let handle = Handle::default();
         let idp = ReceiverId::try_from("idp \"1\"").unwrap();
         for micros in 1..=2_000 {
-            handle.effective(&idp, micros);
+            handle.effective(&idp, Some(micros));
         }
         let told = handle.effectiveness();
         assert_eq!((told.len(), told[0].count), (1, SAMPLES));

@@ -47,7 +47,7 @@ pub use alive::{Alive, Asked, RULE_ALIVE, Sight, Watch, WatchOptions, WatchState
 pub use ambit_bus::SecretRef;
 pub use deliver::Clock;
 pub use error::Error;
-pub use fetch::{FetchError, Fetcher};
+pub use fetch::{FetchError, Fetcher, Replied};
 pub use handle::{Effectiveness, Handle};
 pub use network::Network;
 pub use options::{Options, ReceiverOptions};

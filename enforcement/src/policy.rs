@@ -1,7 +1,7 @@
 //! The response policy: which finding asks for what.
 
 use crate::alive::RULE_ALIVE;
-use crate::criteria::{Criticality, Rule, RuleDocument};
+use crate::criteria::{Classes, Criticality, Environment, Known, Rule, RuleDocument};
 use crate::error::Error;
 use ambit_schemas::finding::{Finding, Maturity};
 use ambit_schemas::id::{PrincipalId, ReceiverId};
@@ -38,6 +38,8 @@ struct Document {
     escalation: Escalation,
     #[serde(default)]
     criticality: Vec<Criticality>,
+    #[serde(default)]
+    environment: Vec<Environment>,
     #[serde(default)]
     rule: Vec<RuleDocument>,
 }
@@ -98,6 +100,7 @@ pub struct Policy {
     approval: Approval,
     escalation: Escalation,
     criticality: Vec<Criticality>,
+    environment: Vec<Environment>,
     rules: Vec<Rule>,
     receivers: Vec<ReceiverId>,
     /// Receivers that can only carry out revocations: they are not told of anything else.
@@ -162,20 +165,21 @@ impl Policy {
         if document.rule.is_empty() {
             return Err(Error::Policy("it has no [[rule]]: every finding would be ignored".into()));
         }
-        let mut criticality = document.criticality;
+        let (mut criticality, mut environment) = (document.criticality, document.environment);
         criticality.iter_mut().try_for_each(Criticality::compile)?;
-        let classes: Vec<&str> = criticality.iter().map(|class| class.class.as_str()).collect();
-        let rules = document
-            .rule
-            .into_iter()
-            .map(|rule| Rule::new(rule, receivers, &classes))
-            .collect::<Result<_, _>>()?;
+        environment.iter_mut().try_for_each(Environment::compile)?;
+        let of_agents: Vec<&str> = criticality.iter().map(|class| class.class.as_str()).collect();
+        let of_places: Vec<&str> = environment.iter().map(|class| class.class.as_str()).collect();
+        let known = Known { criticality: &of_agents, environment: &of_places };
+        let rules = document.rule.into_iter().map(|rule| Rule::new(rule, receivers, known));
+        let rules = rules.collect::<Result<_, _>>()?;
         Ok(Self {
             digest: Self::digest_of(text),
             budget: document.budget,
             approval: document.approval,
             escalation: document.escalation,
             criticality,
+            environment,
             rules,
             receivers: receivers.to_vec(),
             only_revoke: Vec::new(),
@@ -218,10 +222,8 @@ impl Policy {
         before: Before,
         blast: impl Fn(Action) -> Blast,
     ) -> Option<Decision> {
-        let class = finding.agent.as_ref().and_then(|agent| {
-            self.criticality.iter().find(|class| class.holds(agent.uid.as_str())).map(|class| &*class.class)
-        });
-        let rule = self.rules.iter().find(|rule| rule.matches(finding, class));
+        let classes = self.classes(finding);
+        let rule = self.rules.iter().find(|rule| rule.matches(finding, classes));
         if let Some(failed) = finding.revocation.as_deref().filter(|_| finding.rule.id.as_str() == RULE_ALIVE)
             && !rule.is_some_and(|rule| rule.names(RULE_ALIVE))
         {
@@ -241,6 +243,16 @@ impl Policy {
             .or_else(|| self.reason(rule.action, finding, before, &blast, false));
         let named = PolicyRef { digest: self.digest.clone(), rule: rule.name.clone() };
         Some(self.decision(rule.action, reason, named, rule.receivers.clone(), rule.pause_seconds))
+    }
+
+    fn classes(&self, finding: &Finding) -> Classes<'_> {
+        let agent = finding.agent.as_ref().map(|agent| agent.uid.as_str());
+        let critical = self.criticality.iter().find(|class| agent.is_some_and(|agent| class.holds(agent)));
+        let place = self.environment.iter().find(|class| class.holds(finding));
+        Classes {
+            criticality: critical.map(|class| &*class.class),
+            environment: place.map(|class| &*class.class),
+        }
     }
 
     /// Why a revocation is held back, if it is (INVARIANT E-3). An escalation is of what is revoked already.

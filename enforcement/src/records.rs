@@ -210,6 +210,7 @@ fn revocation(case: &Case<'_>, action: Action, receiver: Option<ReceiverId>) -> 
         acknowledged_at: None,
         round: case.finding.revocation.as_ref().map_or(0, |failed| failed.round),
         residual_seconds: None,
+        until: None,
         uses: Vec::new(),
     }
 }
@@ -219,20 +220,31 @@ pub(crate) fn event_of_attempt(finding: &Finding, attempt: Attempt) -> Event {
     event(finding, &what, time, Body::ResponseAttempted(Box::new(attempt)))
 }
 
-/// Told when a receiver has taken a delivery. What revokes is watched from here on.
+/// When what was delivered ends, of itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ends {
+    /// For how many seconds a credential stays valid where nobody asks its issuer.
+    pub(crate) residual_seconds: Option<u64>,
+    /// When a pause is over.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// Told when a receiver has taken a delivery. What revokes or pauses is watched from here on.
 pub(crate) fn events_of_acknowledgement(
     case: &Case<'_>,
     decided_at: Timestamp,
     taken: Acknowledgement,
-    residual_seconds: Option<u64>,
+    ends: Ends,
 ) -> Vec<Event> {
     let (what, time) = (taken.delivery_id.to_string(), taken.acknowledged_at);
     let mut events = Vec::new();
-    if taken.action.revokes() {
+    if taken.action.revokes() || taken.action == Action::Pause {
         let revocation = Revocation {
             decided_at: Some(decided_at),
             acknowledged_at: Some(time),
-            residual_seconds,
+            evidence: taken.evidence.clone(),
+            residual_seconds: ends.residual_seconds,
+            until: ends.until,
             ..revocation(case, taken.action, Some(taken.receiver.clone()))
         };
         events.push(event(case.finding, &what, time, Body::RevocationDelivered(Box::new(revocation))));
@@ -270,6 +282,12 @@ pub(crate) fn event_of_policy(change: PolicyChange, now: Timestamp) -> Event {
         .unwrap_or_else(|_| unreachable!("ids made here are well-formed"))
 }
 
+/// Who ordered it, and whether anybody knows that it was them.
+fn said_by(order: &Order) -> String {
+    let unknown = if order.author_authenticated { "" } else { " (not authenticated)" };
+    format!("{}{unknown}", order.author)
+}
+
 /// What stands in a finding's place when a person orders something. It is not told: the order is.
 pub(crate) fn finding_of_order(order: &Order, event: &Event, at: finding::EventRef) -> Finding {
     Finding {
@@ -278,7 +296,7 @@ pub(crate) fn finding_of_order(order: &Order, event: &Event, at: finding::EventR
         rule: RuleRef { id: id::<RuleId>(RULE_ORDER.to_owned()), version: 1, maturity: Maturity::Stable },
         severity: Severity::High,
         title: "Ordered by a person".into(),
-        reason: format!("{} ordered {}: {}", order.author, order.action.name(), order.reason),
+        reason: format!("{} ordered {}: {}", said_by(order), order.action.name(), order.reason),
         clause: None,
         expected: None,
         observed: None,
@@ -316,6 +334,7 @@ pub(crate) fn event_of_effect(
         acknowledged_at: Some(watch.acked_at),
         round: watch.round,
         residual_seconds: watch.residual_seconds(),
+        until: watch.until,
         uses: alive.map(|alive| alive.event.clone()).into_iter().collect(),
     };
     let finding = finding_of_watch(watch);
@@ -371,7 +390,19 @@ pub(crate) fn finding_alive(watch: &Watch, alive: &Alive) -> Event {
         watch.receiver,
         watch.evidence_of_use(alive)
     );
-    finding.expected = Some("no use after the acknowledgement".into());
+    finding.expected = Some(match (watch.action, watch.until) {
+        (Action::Pause, Some(until)) => format!("no action until {until}"),
+        (Action::Pause, None) => "no action until it is restored".into(),
+        (
+            Action::Restore
+            | Action::Notify
+            | Action::StepUp
+            | Action::RevokeCredential
+            | Action::RevokeTask
+            | Action::RevokeTree,
+            _,
+        ) => "no use after the acknowledgement".into(),
+    });
     finding.observed = Some(format!("used at {}", alive.at));
     finding.events = vec![alive.event.clone()];
     finding.controls = vec!["ASI03".into(), "NHI1".into(), "CC7.4".into()];

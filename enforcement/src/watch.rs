@@ -287,12 +287,13 @@ impl Watcher {
             match told {
                 Told::Effective(evidence) => {
                     let took = watch.effective_at().micros_since(watch.decided_at);
-                    self.handle.effective(&watch.receiver, u64::try_from(took).unwrap_or_default());
-                    tracing::info!(response = %watch.response_id, receiver = %watch.receiver, evidence, "revocation is effective");
+                    let took = watch.action.revokes().then(|| u64::try_from(took).unwrap_or_default());
+                    self.handle.effective(&watch.receiver, took);
+                    tracing::info!(response = %watch.response_id, action = watch.action.name(), receiver = %watch.receiver, evidence, "it is effective");
                 }
                 Told::Alive(alive) => {
                     self.handle.ineffective();
-                    tracing::error!(response = %watch.response_id, receiver = %watch.receiver, used_at = %alive.at, "revocation had no effect");
+                    tracing::error!(response = %watch.response_id, action = watch.action.name(), receiver = %watch.receiver, used_at = %alive.at, "it had no effect");
                 }
             }
             self.tell.notify_one();

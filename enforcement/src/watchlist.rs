@@ -35,7 +35,8 @@ pub(crate) struct Watchlist {
 }
 
 impl Watchlist {
-    /// Takes in what the outbox says. What was seen of a watch since it was written down stays.
+    /// Takes in what the outbox says. What was seen of a watch since it was written down stays; when a pause is over,
+    /// the outbox knows better.
     pub(crate) fn learn(&mut self, news: News) {
         let news = match news {
             News::Some(news) => news,
@@ -54,6 +55,7 @@ impl Watchlist {
                     Some(number) => {
                         if let Some(known) = self.watches.get_mut(number) {
                             known.state = state;
+                            known.watch.until = watch.until;
                         }
                     }
                     None => self.insert(key, watch, state),
@@ -184,6 +186,8 @@ mod tests {
             refused: 0,
             valid_until: None,
             asked: Vec::new(),
+            until: None,
+            shown: None,
         }
     }
 

@@ -29,6 +29,13 @@ impl Scope {
         Self { tenant: Some(tenant), hides_trail: false }
     }
 
+    /// What of it belongs to one tenant. Never more than before: of another tenant's scope it stays that one.
+    #[must_use]
+    pub fn narrowed(mut self, tenant: &TenantId) -> Self {
+        self.tenant.get_or_insert_with(|| tenant.clone());
+        self
+    }
+
     /// The same without the audit trail: who asked what is shown only to who asks for that and may see it.
     #[must_use]
     pub fn without_trail(mut self) -> Self {

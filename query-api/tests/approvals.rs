@@ -28,6 +28,7 @@ fn word(of: &str, tenant: &str, second: i64, author: &str, approves: bool) -> Ev
     let ruling = Box::new(Ruling {
         response_id: crate::world::id(of),
         author: crate::world::id(author),
+        author_authenticated: false,
         reason: None,
     });
     let body = if approves { Body::ResponseApproved(ruling) } else { Body::ResponseDenied(ruling) };

@@ -10,6 +10,7 @@ mod approvals;
 mod chains;
 mod http;
 mod oidc;
+mod orders;
 mod scope;
 mod search;
 mod sql;

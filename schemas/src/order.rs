@@ -18,6 +18,10 @@ pub struct Order {
     pub target: Target,
     /// Who orders it.
     pub author: PrincipalId,
+    /// Whether the API knew who says so, by a token or an identity provider. Otherwise the author is a name that
+    /// somebody gave who may write to Kafka.
+    #[serde(default)]
+    pub author_authenticated: bool,
     /// Why.
     pub reason: String,
     /// When a pause ends by itself.
@@ -55,6 +59,10 @@ pub struct Ruling {
     pub response_id: ResponseId,
     /// Who approves or denies.
     pub author: PrincipalId,
+    /// Whether the API knew who says so, by a token or an identity provider. Otherwise the author is a name that
+    /// somebody gave who may write to Kafka.
+    #[serde(default)]
+    pub author_authenticated: bool,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -65,6 +73,10 @@ pub struct Ruling {
 pub struct Switch {
     /// Who turned it.
     pub author: PrincipalId,
+    /// Whether the API knew who says so, by a token or an identity provider. Otherwise the author is a name that
+    /// somebody gave who may write to Kafka.
+    #[serde(default)]
+    pub author_authenticated: bool,
     /// Why.
     pub reason: String,
 }
@@ -76,6 +88,10 @@ pub struct Redrive {
     pub delivery_id: DeliveryId,
     /// Who asks for it.
     pub author: PrincipalId,
+    /// Whether the API knew who says so, by a token or an identity provider. Otherwise the author is a name that
+    /// somebody gave who may write to Kafka.
+    #[serde(default)]
+    pub author_authenticated: bool,
     /// Why.
     pub reason: String,
 }

@@ -185,6 +185,9 @@ pub struct Acknowledgement {
     pub http_status: u16,
     /// When.
     pub acknowledged_at: Timestamp,
+    /// What the receiver saw when it looked for the effect itself; absent when it did not look, or saw none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
 }
 
 /// A delivery that was given up.
@@ -206,7 +209,7 @@ pub struct DeadLettered {
     pub reason: String,
 }
 
-/// A revocation on its way from request to observed effect (INVARIANT E-2; OCSF 7001).
+/// A revocation, or a pause, on its way from request to observed effect (INVARIANT E-2; OCSF 7001).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Revocation {
     /// The response that asks for it (`command_uid`).
@@ -221,7 +224,7 @@ pub struct Revocation {
     /// When its effect began, once observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_at: Option<Timestamp>,
-    /// What showed the effect, or its absence.
+    /// What showed the effect, or its absence: what the receiver saw, and what was seen in events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
     /// What was asked for.
@@ -240,6 +243,9 @@ pub struct Revocation {
     /// from the acknowledgement on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub residual_seconds: Option<u64>,
+    /// When a pause ends by itself: what its agent does from then on is allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// The uses that were seen after the acknowledgement.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uses: Vec<EventRef>,

@@ -53,6 +53,7 @@ fn taken() -> Box<Acknowledgement> {
         attempts: 2,
         http_status: 204,
         acknowledged_at: at(4),
+        evidence: Some("introspection: inactive".into()),
     })
 }
 
@@ -83,11 +84,16 @@ fn pending() -> Box<Pending> {
 }
 
 fn ruling() -> Box<Ruling> {
-    Box::new(Ruling { response_id: id("rsp-1"), author: id("sam"), reason: Some("seen".into()) })
+    Box::new(Ruling {
+        response_id: id("rsp-1"),
+        author: id("sam"),
+        author_authenticated: true,
+        reason: Some("seen".into()),
+    })
 }
 
 fn switch() -> Switch {
-    Switch { author: id("sam"), reason: "a rule went wrong".into() }
+    Switch { author: id("sam"), author_authenticated: true, reason: "a rule went wrong".into() }
 }
 
 fn order() -> Box<Order> {
@@ -96,6 +102,7 @@ fn order() -> Box<Order> {
         action: Action::Pause,
         target: target(),
         author: id("sam"),
+        author_authenticated: false,
         reason: "it buys what nobody asked for".into(),
         until: Some(at(600)),
     })
@@ -114,6 +121,7 @@ pub fn revocation() -> Box<Revocation> {
         acknowledged_at: Some(at(4)),
         round: 1,
         residual_seconds: Some(896),
+        until: None,
         uses: finding().events,
     })
 }
@@ -135,6 +143,7 @@ pub fn body(kind: Kind) -> Body {
         Kind::DeliveryRedriven => Body::DeliveryRedriven(Box::new(Redrive {
             delivery_id: id("dlv-1"),
             author: id("sam"),
+            author_authenticated: true,
             reason: "the provider is up again".into(),
         })),
         Kind::PolicyChanged => {

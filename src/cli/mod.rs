@@ -10,7 +10,7 @@ pub use ask::{
     AgentArgs, ChainArgs, ExportArgs, ExportFormat, ExportWhat, FieldArgs, FilterArgs, Output, TailArgs,
 };
 pub use judged::{EnvelopeMode, EvalArgs, ReplayArgs, ReplayRunsArgs, RulesCommand, SimulateArgs};
-pub use respond::{DeadCommand, OrderArgs, RespondCommand, Said, TargetArgs};
+pub use respond::{ApiArgs, DeadCommand, OrderArgs, RespondCommand, Said, TargetArgs};
 pub use token::{CreateTokenArgs, TokenCommand};
 pub use witness::{WitnessArgs, WitnessCommand};
 

@@ -118,12 +118,30 @@ pub struct TargetArgs {
     pub tenant: String,
 }
 
+/// How the API is told, which knows by its token who says so.
+#[derive(Debug, Args)]
+pub struct ApiArgs {
+    /// The API's address; that of this machine unless given.
+    #[arg(long, value_name = "URL", env = "AMBIT_URL")]
+    pub url: Option<String>,
+    /// A token of a responder or an admin; the local API's first token unless given.
+    #[arg(long, value_name = "TOKEN", env = "AMBIT_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Write to Kafka past the API: for a machine that has nothing but Kafka's credentials. The record says that nobody
+    /// has checked who you are.
+    #[arg(long)]
+    pub break_glass: bool,
+}
+
 /// Who says so, and why.
 #[derive(Debug, Args)]
 pub struct Said {
-    /// Who says so; the account's name unless given.
-    #[arg(long = "as", value_name = "NAME", env = "USER")]
+    /// Who says so, where Kafka is written past the API; the account's name unless given. The API knows it by its token.
+    #[arg(long = "as", value_name = "NAME", env = "USER", default_value = "unknown")]
     pub author: String,
+    /// How the API is told.
+    #[command(flatten)]
+    pub api: ApiArgs,
     /// Why.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,

@@ -12,18 +12,18 @@ use std::time::{Duration, Instant};
 /// Changes of membership in the short form.
 const CHANGES: u32 = 6;
 
-/// One `ambit ingest`.
-struct Member {
+/// One process of a role.
+pub struct Member {
     child: Child,
     log: PathBuf,
 }
 
 impl Member {
-    fn start(ambit: &Ambit, name: &str, failpoints: &str) -> Self {
+    pub fn start(ambit: &Ambit, role: &str, name: &str, failpoints: &str) -> Self {
         let log = ambit.dir.join(format!("log-{name}"));
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let mut command = ambit.command();
-        command.arg("ingest").env("FAILPOINTS", failpoints).stdout(Stdio::null()).stderr(file);
+        command.arg(role).env("FAILPOINTS", failpoints).stdout(Stdio::null()).stderr(file);
         Self { child: command.spawn().unwrap(), log }
     }
 
@@ -38,11 +38,11 @@ impl Member {
         stat.rsplit(')').next().unwrap().trim().starts_with('T')
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    fn end(mut self) {
+    pub fn end(mut self) {
         self.signal("TERM");
         let deadline = Instant::now() + PATIENCE;
         while self.child.try_wait().unwrap().is_none() {
@@ -65,7 +65,7 @@ async fn storm(broker: TestBroker) {
     ensure_topics(&options).await.unwrap();
     let producer = Producer::new(&options, "test", Linger::None).unwrap();
     let ambit = Ambit::configure(&broker, dir.path(), "");
-    let start = |name: u32| Member::start(&ambit, &name.to_string(), "");
+    let start = |name: u32| Member::start(&ambit, "ingest", &name.to_string(), "");
     let mut members: Vec<Member> = (0..3).map(start).collect();
     let mut leaving = Vec::new();
     let changes = rounds(CHANGES);
@@ -124,7 +124,7 @@ async fn zombie(broker: TestBroker, point: &str) {
     ensure_topics(&options).await.unwrap();
     let producer = Producer::new(&options, "test", Linger::None).unwrap();
     let ambit = Ambit::configure(&broker, dir.path(), "");
-    let zombie = Member::start(&ambit, "zombie", &format!("{point}=2*off->1*return(stop)"));
+    let zombie = Member::start(&ambit, "ingest", "zombie", &format!("{point}=2*off->1*return(stop)"));
     let deadline = Instant::now() + PATIENCE;
     let mut number = 0;
     while !zombie.is_stopped() {
@@ -133,7 +133,7 @@ async fn zombie(broker: TestBroker, point: &str) {
         number += 1;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let other = Member::start(&ambit, "other", "");
+    let other = Member::start(&ambit, "ingest", "other", "");
     stored(&ambit, &options).await;
     send(&producer, "meanwhile", 200).await;
     stored(&ambit, &options).await;

@@ -41,4 +41,6 @@ mod sources_otlp;
 mod sources_topics;
 mod stopping;
 mod tidy;
+mod webhooks;
 mod witness;
+mod workers;

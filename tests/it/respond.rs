@@ -33,6 +33,13 @@ fn presents(number: u32, key: &str) -> Outgoing {
     outgoing
 }
 
+/// Who said something, whether anybody knows that, and through what.
+fn said_by(event: &Value, word: &str) -> (String, bool, String) {
+    let of = &event["data"][word];
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    (text(&of["author"]), of["author_authenticated"].as_bool().unwrap(), text(&event["source"]))
+}
+
 struct World {
     ambit: Ambit,
     receiver: Receiver,
@@ -73,6 +80,16 @@ impl World {
         let path = format!("/api/v1/events?kind={kind}&limit=100");
         let found = self.ambit.wait_for(&path, |page| page["items"].as_array().unwrap().len() >= count).await;
         found["items"].as_array().unwrap().clone()
+    }
+
+    /// What `ambit respond` says on standard error, and whether it was done.
+    fn told(&self, token: Option<&str>, args: &[&str]) -> (bool, String) {
+        let mut command = self.ambit.command();
+        if let Some(token) = token {
+            command.env("AMBIT_TOKEN", token);
+        }
+        let output = command.arg("respond").args(args).output().unwrap();
+        (output.status.success(), said(&output))
     }
 
     /// Runs `ambit respond`.
@@ -120,8 +137,10 @@ async fn faults_a_use_after_a_revocation_is_found_although_the_watcher_was_kille
 #[tokio::test(flavor = "multi_thread")]
 async fn people_plan_order_stop_and_resume_from_the_command_line() {
     let world = World::new().await;
-    world.respond(&["stop", "--as", "sam", "--reason", "a rule went wrong"]);
-    world.wait_stored("response.stopped", 1).await;
+    world.respond(&["stop", "--reason", "a rule went wrong"]);
+    let stopped = world.wait_stored("response.stopped", 1).await;
+    // The API knew by its token who said so, whatever the account is called.
+    assert_eq!(said_by(&stopped[0], "switch"), ("console".into(), true, "ambit/api".into()));
     tokio::time::sleep(Duration::from_millis(500)).await;
     world.producer.send(presents(2, "task-2")).await.unwrap();
     world.producer.send(pays(2)).await.unwrap();
@@ -141,18 +160,66 @@ async fn people_plan_order_stop_and_resume_from_the_command_line() {
     assert!(!missing.status.success() && said(&missing).contains("task-9"), "{}", said(&missing));
     // A person's order goes out although everything automatic stands still.
     let words = ["revoke", "--task", "task-2", "--tenant", "acme", "--as", "sam", "--reason", "enough"];
-    assert!(world.respond(&words).contains("ordered revoke_task as ord-"));
+    let told = world.respond(&words);
+    assert!(told.contains("ordered revoke_task as ord-") && told.contains("by console"), "{told}");
     world.wait_asked("task-2", "revoke_task").await;
     assert!(world.asked("task-2").contains(&("revoke_task".into(), "ORDER".into())));
     let confirmed = world.wait_stored("revocation.confirmed", 1).await;
     let target = &confirmed[0]["data"]["revocation"]["target"];
     assert_eq!((&target["task_id"], &target["credentials"][0]), (&"task-2".into(), &"key-2".into()));
-    world.respond(&["resume", "--as", "sam", "--reason", "the rule is repaired"]);
+    world.respond(&["resume", "--reason", "the rule is repaired"]);
     world.wait_stored("response.resumed", 1).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     world.producer.send(pays(3)).await.unwrap();
     world.wait_asked("task-3", "revoke_task").await;
     assert!(world.respond(&["dead", "list"]).contains("there are none"));
     assert!(world.respond(&["pending"]).contains("nothing waits"));
+    world.end();
+}
+
+/// Through the API the author is whom the token names; past it a name that was given, and the record tells both apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditor_can_tell_who_was_known_from_who_said_so() {
+    let mut world = World::new().await;
+    world.producer.send(pays(4)).await.unwrap();
+    world.wait_asked("task-4", "revoke_task").await;
+    let token = |role: &str| {
+        let output =
+            world.ambit.command().args(["token", "create", "--name", role, "--role", role]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let (kim, ana) = (token("responder"), token("analyst"));
+    // The API looks at the file of tokens every two seconds.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let pause = ["pause", "--task", "task-4", "--tenant", "acme", "--as", "sam", "--reason", "wait"];
+    let (done, told) = world.told(Some(&kim), &pause);
+    assert!(done && told.contains("by responder") && !told.contains("BREAK GLASS"), "{told}");
+    let ordered = world.wait_stored("response.ordered", 1).await;
+    assert_eq!(said_by(&ordered[0], "order"), ("responder".into(), true, "ambit/api".into()));
+    // Who may not is refused, and nothing is written past the API instead.
+    for (token, words) in [(ana.as_str(), "responder or an admin"), ("amb_wrong", "status 401")] {
+        let (done, told) = world.told(Some(token), &pause);
+        assert!(!done && told.contains(words) && !told.contains("BREAK GLASS"), "{told}");
+    }
+    let mut broken = pause.to_vec();
+    broken.push("--break-glass");
+    let (done, told) = world.told(None, &broken);
+    assert!(done && told.contains("BREAK GLASS") && told.contains("`sam`"), "{told}");
+    let ordered = world.wait_stored("response.ordered", 2).await;
+    assert_eq!(ordered.len(), 2, "who was refused has ordered nothing");
+    assert_eq!(said_by(&ordered[0], "order"), ("sam".into(), false, "ambit/respond".into()));
+    // An API that was named and is not there: nothing is written past it unasked.
+    world.ambit.kill();
+    let mut elsewhere = pause.to_vec();
+    elsewhere.extend(["--url", "http://127.0.0.1:9", "--token", "amb_any"]);
+    let (done, told) = world.told(None, &elsewhere);
+    assert!(!done && told.contains("--break-glass"), "{told}");
+    // The API of this machine does not run: loudly, to Kafka.
+    let (done, told) = world.told(None, &pause);
+    assert!(done && told.contains("BREAK GLASS: the API of this machine does not run"), "{told}");
+    world.ambit.restart().await;
+    let ordered = world.wait_stored("response.ordered", 3).await;
+    let known = ordered.iter().filter(|event| said_by(event, "order").1).count();
+    assert_eq!((ordered.len(), known), (3, 1));
     world.end();
 }

@@ -2,12 +2,12 @@
 
 use super::{DeliveryState, Due, Failed, Outbox, Tried, execute, queue};
 use crate::error::Error;
-use crate::records::{self, Case};
+use crate::records::{self, Case, Ends};
 use crate::schedule::Next;
 use ambit_schemas::Timestamp;
 use ambit_schemas::id::{DeliveryId, ReceiverId, ResponseId};
 use ambit_schemas::order::ReceiverDisabled;
-use ambit_schemas::response::{Acknowledgement, DeadLettered};
+use ambit_schemas::response::{Acknowledgement, Action, DeadLettered};
 use rusqlite::{Row, Transaction, params};
 
 /// A delivery of this response is made from here, and not held by a stop. Notifications are never held.
@@ -152,15 +152,29 @@ fn record_try(transaction: &Transaction<'_>, tried: &Tried, failed: Failed<'_>) 
                 attempts: number,
                 http_status: tried.attempt.http_status.unwrap_or_default(),
                 acknowledged_at: tried.ended_at,
+                evidence: tried.evidence.as_ref().map(|evidence| evidence.0.clone()),
             };
-            let residual = super::watches::valid_until(transaction, &due.finding, failed)?
-                .and_then(|until| records::seconds_between(tried.ended_at, until));
-            events.extend(records::events_of_acknowledgement(&case(due), due.decided_at, taken, residual));
+            let ends = ends(transaction, tried, failed)?;
+            events.extend(records::events_of_acknowledgement(&case(due), due.decided_at, taken, ends));
         }
         Next::DeadLetter(reason) => events.extend(dead(due, number, reason, tried.ended_at)),
         Next::Retry(_) => {}
     }
     queue(transaction, &events, failed)
+}
+
+/// How long what was taken away may go on, and for how long it was taken away.
+fn ends(transaction: &Transaction<'_>, tried: &Tried, failed: Failed<'_>) -> Result<Ends, Error> {
+    let due = &tried.due;
+    if due.action == Action::Pause {
+        return Ok(Ends {
+            until: super::pauses::paused_until(transaction, &due.response_id, failed)?,
+            ..Ends::default()
+        });
+    }
+    let valid = super::watches::valid_until(transaction, &due.finding, failed)?;
+    let residual_seconds = valid.and_then(|until| records::seconds_between(tried.ended_at, until));
+    Ok(Ends { residual_seconds, until: None })
 }
 
 fn case(due: &Due) -> Case<'_> {

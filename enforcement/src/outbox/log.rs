@@ -3,13 +3,14 @@
 
 use super::take::{STOPPED, note};
 use super::watches::{WatchKey, close, open};
-use super::{DeliveryState, Failed, Outbox, deliver, execute, json, set_fact, set_position};
+use super::{DeliveryState, Failed, Outbox, deliver, execute, json, pauses, set_fact, set_position};
 use crate::alive::WatchOptions;
 use crate::error::Error;
 use crate::records;
 use ambit_schemas::finding::EventRef;
 use ambit_schemas::id::DeliveryId;
 use ambit_schemas::order::{Order, Pending, Ruling, Switch};
+use ambit_schemas::response::Action;
 use ambit_schemas::{Body, Event, Record, Timestamp, decode};
 use rusqlite::{Transaction, params};
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ impl Outbox {
                 if let Ok(event) = decode(record) {
                     heed(transaction, record, &event, options, failed)?;
                     changed.extend(watched_by(&event));
+                    changed.extend(restored(transaction, &event, failed)?);
                 }
                 next.insert(record.shard, record.offset + 1);
             }
@@ -53,6 +55,20 @@ fn watched_by(event: &Event) -> Option<WatchKey> {
         }
         _ => None,
     }
+}
+
+/// The watches of pauses that an event lifts.
+fn restored(
+    transaction: &Transaction<'_>,
+    event: &Event,
+    failed: Failed<'_>,
+) -> Result<Vec<WatchKey>, Error> {
+    let Body::ResponseDecided(decided) = &event.body else { return Ok(Vec::new()) };
+    if decided.action != Action::Restore {
+        return Ok(Vec::new());
+    }
+    let at = decided.decided_at.unwrap_or(event.time);
+    pauses::lift(transaction, &event.tenant, &decided.target, at, failed)
 }
 
 fn heed(
@@ -87,8 +103,10 @@ fn heed(
             execute(transaction, sql, [pending.response_id.as_str()], failed).map(drop)
         }
         Body::ResponsesStopped(switch) => {
-            let Switch { author, reason } = switch;
-            set_fact(transaction, STOPPED, &format!("since {} by {author}: {reason}", event.time), failed)
+            let Switch { author, reason, author_authenticated } = switch;
+            let unknown = if *author_authenticated { "" } else { " (not authenticated)" };
+            let sentence = format!("since {} by {author}{unknown}: {reason}", event.time);
+            set_fact(transaction, STOPPED, &sentence, failed)
         }
         Body::ResponsesResumed(_) => set_fact(transaction, STOPPED, "", failed),
         Body::ReceiverDisabled(disabled) => {

@@ -11,6 +11,7 @@ mod ask;
 mod deliver;
 mod layout;
 mod log;
+mod pauses;
 mod reading;
 mod take;
 mod wal;
@@ -23,7 +24,7 @@ pub(crate) use watches::{News, Seen, Told, WatchKey};
 
 use self::reading::{Beside, Reading};
 use crate::error::Error;
-use crate::schedule::Next;
+use crate::schedule::{Evidence, Next};
 use ambit_schemas::finding::Finding;
 use ambit_schemas::id::{DeliveryId, ReceiverId, ResponseId};
 use ambit_schemas::response::{Action, Attempt};
@@ -90,6 +91,8 @@ pub struct Tried {
     pub next: Next,
     /// When the try ended.
     pub ended_at: Timestamp,
+    /// What the receiver saw of the effect, where it looked.
+    pub evidence: Option<Evidence>,
 }
 
 /// A record of `ambit.findings`: a finding, or something else that only moves the position on.

@@ -1,6 +1,6 @@
 //! From findings to responses with their deliveries.
 
-use super::{Failed, Incoming, Outbox, execute, fact, json, queue, set_position, value};
+use super::{Failed, Incoming, Outbox, execute, fact, json, pauses, queue, set_position, value};
 use crate::error::Error;
 use crate::outbox::DeliveryState;
 use crate::policy::{Before, Blast, Decision, Policy};
@@ -225,5 +225,9 @@ pub(super) fn carry_out(
     let decided = records::decided(case, decision, now);
     respond(transaction, case, &decided, false, now, failed)?;
     queue(transaction, &records::events_of_decision(case, &decided), failed)?;
+    if decided.action == Action::Restore {
+        // Before a receiver can let the agent go on; the watcher hears of it with the event.
+        pauses::lift(transaction, &case.finding.tenant, &decided.target, now, failed)?;
+    }
     Ok(true)
 }

@@ -1,12 +1,12 @@
 //! Watches: revocations that were acknowledged, and what was seen of them; and what was seen of credentials and trees.
 
-use super::{Failed, Outbox, execute, json, queue, set_position, value};
+use super::{Failed, Outbox, execute, json, pauses, queue, set_position, value};
 use crate::alive::{Alive, Watch, WatchOptions, WatchState};
 use crate::error::Error;
 use crate::records;
 use ambit_schemas::finding::Finding;
 use ambit_schemas::id::{ReceiverId, ResponseId};
-use ambit_schemas::response::Revocation;
+use ambit_schemas::response::{Action, Revocation};
 use ambit_schemas::{Event, Shard, Timestamp};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use std::collections::BTreeSet;
@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 const KEEP_US: i64 = 30 * 86_400_000_000;
 /// Most watches that are looked at; the oldest first.
 const WATCHES_MAX: i64 = 50_000;
+/// Writes a watch down as the watcher knows it. When a pause is over was perhaps learnt meanwhile, and stays.
+const KEEPING_UNTIL: &str = "watch = json_patch(?, json_object('until', watch ->> '$.until'))";
 /// Most changes that are noted one by one.
 const CHANGED_MAX: usize = 10_000;
 
@@ -185,11 +187,15 @@ impl Outbox {
 }
 
 /// A watch as the table has it; nothing when this version cannot read it.
-fn stored(row: &Row<'_>) -> rusqlite::Result<Option<(Watch, WatchState)>> {
+pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<Option<(Watch, WatchState)>> {
     let (watch, state): (String, String) = (row.get(0)?, row.get(1)?);
     let states = [WatchState::Open, WatchState::Confirmed, WatchState::Failed];
     let state = states.into_iter().find(|known| known.name() == state);
     Ok(serde_json::from_str(&watch).ok().zip(state))
+}
+
+pub(super) fn key(watch: &Watch) -> WatchKey {
+    (watch.response_id.clone(), watch.receiver.clone())
 }
 
 /// Until when a credential of the finding is valid, as far as known.
@@ -205,7 +211,7 @@ pub(super) fn valid_until(
     Ok(until.flatten().map(Timestamp::from_micros))
 }
 
-/// A revocation was delivered: it is watched from here on.
+/// A revocation or a pause was delivered: it is watched from here on. A pause that is over, or of nobody, is not.
 pub(super) fn open(
     transaction: &Transaction<'_>,
     event: &Event,
@@ -220,6 +226,16 @@ pub(super) fn open(
     else {
         return Ok(());
     };
+    let known = match action {
+        Action::Pause => pauses::paused_until(transaction, &revocation.response_id, failed)?,
+        Action::Restore
+        | Action::Notify
+        | Action::StepUp
+        | Action::RevokeCredential
+        | Action::RevokeTask
+        | Action::RevokeTree => None,
+    };
+    let paused = revocation.until.into_iter().chain(known).min();
     let residual = revocation.residual_seconds.and_then(|seconds| i64::try_from(seconds).ok());
     let watch = Watch {
         response_id: revocation.response_id.clone(),
@@ -238,7 +254,13 @@ pub(super) fn open(
         refused: 0,
         valid_until: residual.map(|seconds| acked_at.plus_micros(seconds.saturating_mul(1_000_000))),
         asked: Vec::new(),
+        until: paused,
+        shown: revocation.evidence.clone(),
     };
+    let nobody = watch.target.agent_uid.is_none() && watch.target.task_id.is_none();
+    if action == Action::Pause && (nobody || watch.until.is_some_and(|until| until <= acked_at)) {
+        return Ok(());
+    }
     let (response, receiver) = (watch.response_id.as_str(), watch.receiver.as_str());
     let row = params![response, receiver, watch.ends_at(options).micros(), json(&watch)];
     execute(transaction, "INSERT OR IGNORE INTO watches VALUES (?1, ?2, 'open', ?3, ?4)", row, failed)
@@ -271,7 +293,8 @@ fn set_state(
     failed: Failed<'_>,
 ) -> Result<usize, Error> {
     let sql = format!(
-        "UPDATE watches SET state = ?3, watch = ?4 WHERE response_id = ?1 AND receiver = ?2 AND {from}"
+        "UPDATE watches SET state = ?3, {} WHERE response_id = ?1 AND receiver = ?2 AND {from}",
+        KEEPING_UNTIL.replace('?', "?4")
     );
     let row = params![watch.response_id.as_str(), watch.receiver.as_str(), state.name(), json(watch)];
     execute(transaction, &sql, row, failed)
@@ -285,8 +308,11 @@ fn update(
 ) -> Result<(), Error> {
     let (response, receiver) = (watch.response_id.as_str(), watch.receiver.as_str());
     let row = params![response, receiver, json(watch), watch.ends_at(options).micros()];
-    let sql = "UPDATE watches SET watch = ?3, ends_at = ?4 WHERE response_id = ?1 AND receiver = ?2";
-    execute(transaction, sql, row, failed).map(drop)
+    let sql = format!(
+        "UPDATE watches SET {}, ends_at = ?4 WHERE response_id = ?1 AND receiver = ?2",
+        KEEPING_UNTIL.replace('?', "?3")
+    );
+    execute(transaction, &sql, row, failed).map(drop)
 }
 
 fn remember(

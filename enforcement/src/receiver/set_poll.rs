@@ -277,6 +277,6 @@ impl Open {
         };
         self.handle.attempted(Duration::ZERO);
         let attempt = Attempt { http_status: Some(200), error, ..records::attempt(&due, number, now) };
-        Tried { due, attempt, next, ended_at: now }
+        Tried { due, attempt, next, ended_at: now, evidence: None }
     }
 }

@@ -8,11 +8,11 @@ use ambit_schemas::id::{CredentialId, EventId, EventSource, TaskId, TenantId, To
 use ambit_schemas::response::{Action, Target};
 use ambit_schemas::{Shard, Topic};
 
-const OPTIONS: WatchOptions =
+pub const OPTIONS: WatchOptions =
     WatchOptions { confirm_after_seconds: 60, grace_seconds: 5, keep_watching_seconds: 3_600 };
 
 /// A revocation of `task-1` that was acknowledged at second 10.
-fn watch(action: Action) -> Watch {
+pub fn watch(action: Action) -> Watch {
     let finding = finding(1);
     let task = finding.task.clone().unwrap();
     Watch {
@@ -37,10 +37,12 @@ fn watch(action: Action) -> Watch {
         refused: 0,
         valid_until: None,
         asked: Vec::new(),
+        until: None,
+        shown: None,
     }
 }
 
-fn event(second: i64, body: Body) -> Event {
+pub fn event(second: i64, body: Body) -> Event {
     let finding = finding(1);
     Event {
         agent: finding.agent,
@@ -55,11 +57,11 @@ fn event(second: i64, body: Body) -> Event {
     }
 }
 
-fn call(id: &str) -> Box<ToolCall> {
+pub fn call(id: &str) -> Box<ToolCall> {
     serde_json::from_value(serde_json::json!({"id": id, "name": "send_money"})).unwrap()
 }
 
-fn used(uid: &str) -> Box<Credential> {
+pub fn used(uid: &str) -> Box<Credential> {
     serde_json::from_value(serde_json::json!({"uid": uid, "credential_type": "oauth_access_token"})).unwrap()
 }
 
@@ -73,12 +75,12 @@ fn place(event: &Event) -> EventRef {
 }
 
 /// When it is found alive, in seconds.
-fn see(watch: &mut Watch, event: &Event) -> Option<i64> {
+pub fn see(watch: &mut Watch, event: &Event) -> Option<i64> {
     let sight = watch.sight(event, None)?;
     watch.take(sight, place(event), &OPTIONS).map(|alive| seconds(&alive))
 }
 
-fn seconds(alive: &Alive) -> i64 {
+pub fn seconds(alive: &Alive) -> i64 {
     alive.at.micros_since(at(0)) / 1_000_000
 }
 

@@ -14,30 +14,30 @@ use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const WATCH: WatchOptions =
+pub const WATCH: WatchOptions =
     WatchOptions { confirm_after_seconds: 3, grace_seconds: 1, keep_watching_seconds: 3_600 };
 
 /// A finding of now, so that its time is that of the events around it.
-fn found(number: u32) -> Finding {
+pub fn found(number: u32) -> Finding {
     Finding { time: now(), ..finding(number) }
 }
 
 /// The agent of a finding presents the credential that it holds.
-fn uses(finding: &Finding, id: &str) -> Event {
+pub fn uses(finding: &Finding, id: &str) -> Event {
     let credential = json!({"uid": "jti-19", "credential_type": "oauth_access_token"});
     let body = Body::CredentialUsed(serde_json::from_value(credential).unwrap());
     Event { id: EventId::try_from(id).unwrap(), time: now(), body, ..carrying(finding) }
 }
 
-struct World {
-    broker: TestBroker,
-    dir: tempfile::TempDir,
+pub struct World {
+    pub broker: TestBroker,
+    pub dir: tempfile::TempDir,
     producer: Producer,
     receiver: Receiver,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let (broker, dir) = (TestBroker::embedded(), tempfile::tempdir().unwrap());
         ensure_topics(&broker.options()).await.unwrap();
         let producer = Producer::new(&broker.options(), "test", Linger::None).unwrap();
@@ -45,7 +45,7 @@ impl World {
         Self { broker, dir, producer, receiver }
     }
 
-    fn start(&self, policy: &str) -> Running {
+    pub fn start(&self, policy: &str) -> Running {
         let path = self.dir.path().join("policy.toml");
         std::fs::write(&path, policy).unwrap();
         let options = options(self.dir.path(), &[("idp", &self.receiver.url)]);
@@ -53,30 +53,30 @@ impl World {
         Running::start(&self.broker, self.dir.path(), options)
     }
 
-    async fn send(&self, event: &Event) {
+    pub async fn send(&self, event: &Event) {
         self.producer.send(encode(event).unwrap()).await.unwrap();
     }
 
-    fn responses(&self, group: &str, enough: impl Fn(&[Body]) -> bool) -> Vec<Body> {
+    pub fn responses(&self, group: &str, enough: impl Fn(&[Body]) -> bool) -> Vec<Body> {
         tokio::task::block_in_place(|| bodies(&self.broker, Topic::Responses, group, enough))
     }
 
     /// What the receiver was asked for, in order.
-    fn asked(&self) -> Vec<String> {
+    pub fn asked(&self) -> Vec<String> {
         let of = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).unwrap();
         let requests = self.receiver.requests();
         requests.iter().map(|request| of(&request.body)["type"].as_str().unwrap().to_owned()).collect()
     }
 }
 
-fn confirmed(bodies: &[Body]) -> Vec<&Revocation> {
+pub fn confirmed(bodies: &[Body]) -> Vec<&Revocation> {
     bodies
         .iter()
         .filter_map(|body| if let Body::RevocationConfirmed(of) = body { Some(&**of) } else { None })
         .collect()
 }
 
-fn failed(bodies: &[Body]) -> Vec<&Revocation> {
+pub fn failed(bodies: &[Body]) -> Vec<&Revocation> {
     bodies
         .iter()
         .filter_map(|body| if let Body::RevocationFailed(of) = body { Some(&**of) } else { None })

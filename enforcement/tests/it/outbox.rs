@@ -41,7 +41,7 @@ fn tried(due: &Due, next: Next, seconds: i64) -> Tried {
         error: None,
         next_at: None,
     };
-    Tried { due: due.clone(), attempt, next, ended_at: at(seconds) }
+    Tried { due: due.clone(), attempt, next, ended_at: at(seconds), evidence: None }
 }
 
 /// The kinds of events that wait to be told.

@@ -78,7 +78,12 @@ impl World {
 }
 
 fn ruling(response: &ResponseId, author: &str) -> Ruling {
-    Ruling { response_id: response.clone(), author: PrincipalId::try_from(author).unwrap(), reason: None }
+    Ruling {
+        response_id: response.clone(),
+        author: PrincipalId::try_from(author).unwrap(),
+        author_authenticated: true,
+        reason: None,
+    }
 }
 
 fn order(id: &str, action: Action, until: Option<Timestamp>) -> Body {
@@ -93,13 +98,18 @@ fn order(id: &str, action: Action, until: Option<Timestamp>) -> Body {
             credentials: finding.credentials,
         },
         author: PrincipalId::try_from("sam").unwrap(),
+        author_authenticated: true,
         reason: "it buys what nobody asked for".into(),
         until,
     }))
 }
 
 fn switch() -> Switch {
-    Switch { author: PrincipalId::try_from("sam").unwrap(), reason: "a rule went wrong".into() }
+    Switch {
+        author: PrincipalId::try_from("sam").unwrap(),
+        author_authenticated: true,
+        reason: "a rule went wrong".into(),
+    }
 }
 
 /// The question that beyond the budget of one is asked of people.
@@ -263,7 +273,13 @@ fn give_up(world: &mut World, due: &Due) {
         error: None,
         next_at: None,
     };
-    let tried = Tried { due: due.clone(), attempt, next: Next::DeadLetter("refused"), ended_at: at(1) };
+    let tried = Tried {
+        due: due.clone(),
+        attempt,
+        next: Next::DeadLetter("refused"),
+        ended_at: at(1),
+        evidence: None,
+    };
     world.outbox.record(&[tried]).unwrap();
 }
 
@@ -279,6 +295,7 @@ fn a_dead_letter_is_delivered_after_all_when_somebody_asks_for_it() {
         Body::DeliveryRedriven(Box::new(Redrive {
             delivery_id: due.delivery_id.clone(),
             author: PrincipalId::try_from("sam").unwrap(),
+            author_authenticated: true,
             reason: "the secret was wrong".into(),
         }))
     };

@@ -1,8 +1,8 @@
 //! What a finding asks for.
 
 use crate::support::{finding, receiver_id};
-use ambit_enforcement::{BUILT_IN, Before, Blast, Policy};
-use ambit_schemas::finding::{Maturity, Severity};
+use ambit_enforcement::{BUILT_IN, Before, Blast, Options, Policy, Service};
+use ambit_schemas::finding::{Finding, Maturity, Risk, Severity};
 use ambit_schemas::response::Action;
 
 const NOTHING: Before =
@@ -215,4 +215,75 @@ fn receivers_that_only_revoke_are_not_told_of_anything_else() {
     let mut held = finding(1);
     held.rule.maturity = Maturity::Sandbox;
     assert_eq!(receivers(held), vec![receiver_id("chat")]);
+}
+
+const PLACES: &str = r#"
+    [[environment]]
+    class = "production"
+    tenants = ["acme"]
+    agents = ["spiffe://acme.example/agent/*"]
+    [[environment]]
+    class = "laboratory"
+    tools = ["lab_*"]
+    [[rule]]
+    name = "production, and much has come together"
+    environment = ["production"]
+    min_risk = 70
+    action = "revoke_task"
+    [[rule]]
+    name = "in the laboratory agents wait"
+    environment = ["laboratory"]
+    action = "pause"
+    [[rule]]
+    name = "rest"
+    action = "notify"
+"#;
+
+fn risky(task: u8, agent: Option<u8>) -> Finding {
+    Finding { risk: Some(Risk { task, agent, factors: Vec::new() }), ..finding(1) }
+}
+
+#[test]
+fn environment_and_risk_decide_too() {
+    let policy = Policy::parse(PLACES, &[receiver_id("idp")]).unwrap();
+    let rule = |finding: &Finding| policy.decide(finding, NOTHING, small).unwrap().policy.rule;
+    let (production, laboratory) =
+        ("production, and much has come together", "in the laboratory agents wait");
+    assert_eq!(rule(&risky(70, None)), production);
+    assert_eq!(rule(&risky(69, Some(70))), production, "of the agent, where that is more");
+    assert_eq!(rule(&risky(69, Some(69))), "rest");
+    assert_eq!(rule(&Finding { risk: None, ..finding(1) }), "rest", "nobody has said how much");
+    let other_tenant = Finding { tenant: "other".parse().unwrap(), ..risky(99, None) };
+    assert_eq!(rule(&other_tenant), "rest", "tenant and agent must both match");
+    let nobody = Finding { agent: None, ..risky(99, None) };
+    assert_eq!(rule(&nobody), "rest", "who is not known is in no class of agents");
+    let lab = Finding { tool: Some("lab_mix".into()), ..other_tenant };
+    assert_eq!(rule(&lab), laboratory);
+    assert_eq!(rule(&Finding { tool: None, ..lab }), "rest");
+    let both = Finding { tool: Some("lab_mix".into()), ..risky(99, None) };
+    assert_eq!(rule(&both), production, "the first class that matches");
+}
+
+#[test]
+fn a_policy_file_with_classes_that_hold_for_nothing_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("policy.toml");
+    let check = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let options = Options { policy_file: Some(path.clone()), ..Options::default() };
+        Service::check(&options, &[]).map_err(|error| error.to_string())
+    };
+    check(PLACES).unwrap();
+    let rule = "[[rule]]\nname = \"a\"\naction = \"notify\"\n";
+    for (text, words) in [
+        (format!("{rule}environment = [\"prod\"]"), "environment `prod`, which no [[environment]] defines"),
+        (format!("{rule}min_risk = 101"), "no finding has more than 100"),
+        (format!("{rule}min_risk = -1"), "min_risk"),
+        (format!("[[environment]]\nclass = \"prod\"\n{rule}"), "it would hold for all"),
+        (format!("[[environment]]\nclass = \"prod\"\ntools = [\"[\"]\n{rule}"), "`tools`"),
+        (format!("[[environment]]\nclass = \"prod\"\nhosts = [\"a\"]\n{rule}"), "hosts"),
+    ] {
+        let error = check(&text).unwrap_err();
+        assert!(error.contains(words) && error.contains("policy.toml"), "{text}: {error}");
+    }
 }

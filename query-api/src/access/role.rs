@@ -14,7 +14,7 @@ pub enum Permission {
     Triage,
     /// To leave findings out of lists.
     Suppress,
-    /// To approve or deny a response that waits for people.
+    /// To order and to approve what is done about agents.
     Respond,
     /// To see who asked what.
     Trail,
@@ -47,7 +47,7 @@ pub enum Role {
     Viewer,
     /// Searches, exports, triages.
     Analyst,
-    /// Suppresses and approves responses too.
+    /// Suppresses, orders and approves too.
     Responder,
     /// Sees everything, changes nothing.
     Auditor,

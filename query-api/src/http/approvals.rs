@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::http::handlers::page;
 use crate::http::measured::Answered;
 use crate::http::problem::{Problem, ProblemView};
-use crate::http::said::{Body, Said, event, publish, text};
+use crate::http::said::{Body, Said, text, write_about};
 use crate::service::Service;
 use crate::views::Page;
 use ambit_schemas::event::Body as EventBody;
@@ -89,14 +89,16 @@ async fn rule(app: &Service, caller: &Caller, id: &str, body: Body<RulingRequest
     if view.has_said(author.as_str()) {
         return conflict(format!("`{author}` has approved it already: it needs somebody else"));
     }
-    let ruling =
-        Ruling { response_id: asked.pending.response_id, author: author.clone(), reason: Some(reason) };
+    let ruling = Ruling {
+        response_id: asked.pending.response_id,
+        author: author.clone(),
+        author_authenticated: true,
+        reason: Some(reason),
+    };
     view.rule(spoken(&ruling, approves, now));
     let ruling = Box::new(ruling);
     let body = if approves { EventBody::ResponseApproved(ruling) } else { EventBody::ResponseDenied(ruling) };
     // It is to stand in the same partition as the question, after it.
-    let mut event =
-        event(app, caller, asked.tenant, asked.task, body).map_err(|why| Error::Bad(why.to_string()))?;
-    event.agent = asked.agent;
-    Ok((StatusCode::ACCEPTED, Answered(publish(app, event, view).await?, 1)))
+    let said = write_about(app, caller, (asked.tenant, asked.agent, asked.task), body, view).await?;
+    Ok((StatusCode::ACCEPTED, Answered(said, 1)))
 }

@@ -10,6 +10,7 @@ mod handlers;
 mod ledger;
 mod measured;
 mod metrics;
+mod orders;
 mod params;
 mod problem;
 mod routes;
@@ -76,6 +77,11 @@ fn api() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(approvals::deny))
         .routes(routes!(searches::searches, searches::keep))
         .routes(routes!(searches::remove))
+        .routes(routes!(orders::plan))
+        .routes(routes!(orders::order))
+        .routes(routes!(orders::stop))
+        .routes(routes!(orders::resume))
+        .routes(routes!(orders::redrive))
         .routes(routes!(streams::export_events))
         .routes(routes!(streams::export_findings))
         .routes(routes!(streams::tail))

@@ -3,6 +3,7 @@
 use crate::access::Caller;
 use crate::error::Error;
 use crate::http::problem::Problem;
+use crate::reach::About;
 use crate::service::Service;
 use crate::trail::{INSTALLATION, SOURCE};
 use ambit_schemas::event::{Body as EventBody, Event, TaskRef};
@@ -112,7 +113,18 @@ pub(crate) async fn write<T>(
     body: EventBody,
     view: T,
 ) -> Result<Said<T>, Problem> {
-    let event = event(app, caller, tenant, task, body).map_err(|why| Error::Bad(why.to_string()))?;
+    write_about(app, caller, (tenant, None, task), body, view).await
+}
+
+/// The same about an agent.
+pub(crate) async fn write_about<T>(
+    app: &Service,
+    caller: &Caller,
+    about: About,
+    body: EventBody,
+    view: T,
+) -> Result<Said<T>, Problem> {
+    let event = event(app, caller, about, body).map_err(|why| Error::Bad(why.to_string()))?;
     publish(app, event, view).await
 }
 
@@ -130,8 +142,7 @@ pub(crate) async fn publish<T>(app: &Service, event: Event, view: T) -> Result<S
 pub(crate) fn event(
     app: &Service,
     caller: &Caller,
-    tenant: TenantId,
-    task: Option<TaskRef>,
+    (tenant, agent, task): About,
     body: EventBody,
 ) -> Result<Event, InvalidId> {
     let id = format!("{}-{}", body.kind(), uuid::Uuid::now_v7().simple());
@@ -140,7 +151,7 @@ pub(crate) fn event(
         source: EventSource::try_from(SOURCE)?,
         time: (app.sources.now)(),
         tenant,
-        agent: None,
+        agent,
         task,
         principal: None,
         credential_used: caller.credential.clone(),

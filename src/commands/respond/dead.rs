@@ -1,6 +1,6 @@
 //! `ambit respond dead`: deliveries that were given up.
 
-use super::{about, author, event, events, send, session};
+use super::{api, author, event, field, send, session};
 use crate::cli::DeadCommand;
 use crate::config::Config;
 use crate::output::print;
@@ -10,6 +10,7 @@ use ambit_schemas::id::DeliveryId;
 use ambit_schemas::order::Redrive;
 use ambit_schemas::response::DeadLettered;
 use anyhow::{Context, bail};
+use serde_json::json;
 use std::collections::HashSet;
 
 pub(super) async fn run(config: &Config, command: &DeadCommand) -> anyhow::Result<()> {
@@ -20,14 +21,23 @@ pub(super) async fn run(config: &Config, command: &DeadCommand) -> anyhow::Resul
             let author = author(said)?;
             let chosen = chosen(&dead, ids, *all, receiver.as_deref())?;
             for (told, letter) in &chosen {
-                let body = Body::DeliveryRedriven(Box::new(Redrive {
-                    delivery_id: letter.delivery_id.clone(),
-                    author: author.clone(),
-                    reason: said.reason.clone(),
-                }));
-                let (tenant, agent, task) = about(told)?;
-                send(config, &event(tenant, agent, task, body)?).await?;
-                print(&format!("{} goes to {} again", letter.delivery_id, letter.receiver));
+                let path = ["api", "v1", "deliveries", letter.delivery_id.as_str(), "redrive"];
+                let asked = json!({"reason": said.reason});
+                let by = if let Some(now) = api::say(config, said, &path, &asked).await? {
+                    field(&now, "author")
+                } else {
+                    let body = Body::DeliveryRedriven(Box::new(Redrive {
+                        delivery_id: letter.delivery_id.clone(),
+                        author: author.clone(),
+                        author_authenticated: false,
+                        reason: said.reason.clone(),
+                    }));
+                    let about = told.about().context("what the delivery is about cannot be read")?;
+                    let (tenant, agent, task) = about;
+                    send(config, &event(tenant, agent, task, body)?).await?;
+                    author.to_string()
+                };
+                print(&format!("{} goes to {} again by {by}", letter.delivery_id, letter.receiver));
             }
             print(&format!("{} deliveries are tried again", chosen.len()));
             Ok(())
@@ -46,7 +56,7 @@ async fn dead(session: &Session) -> anyhow::Result<Vec<Letter>> {
         ("response.acknowledged", "/acknowledgement/delivery_id"),
     ] {
         let filter = EventFilter { kind: Some(kind.to_owned()), ..EventFilter::default() };
-        for event in events(session, &filter).await?.0 {
+        for event in session.events_read(&filter).await?.0 {
             let id = event.data.as_ref().and_then(|data| data.pointer(pointer)?.as_str().map(str::to_owned));
             told.extend(id.map(|id| (event.offset, id, event)));
         }

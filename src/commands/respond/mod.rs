@@ -1,33 +1,31 @@
 //! `ambit respond`: what people have to say to enforcement. Each word is an event in `ambit.responses`, which enforcement
-//! reads and acts upon: this command itself revokes nothing, so what was ordered is recorded before it happens.
+//! reads and acts upon: this command itself revokes nothing, so what was ordered is recorded before it happens. It is said
+//! to the API, which knows who says so; where there is none, to Kafka.
 
+mod api;
 mod dead;
 mod reach;
 
-use crate::cli::{OrderArgs, RespondCommand, Said};
+use crate::cli::{OrderArgs, RespondCommand, Said, TargetArgs};
 use crate::commands::ask::session;
 use crate::config::Config;
 use crate::output::{print, print_error, sentence};
 use crate::roles::parts::Parts;
 use crate::simulate::now;
-use ambit_query_api::{EventFilter, EventView, Order as Sorting, Session};
+use ambit_query_api::{Aim, Aimed, EventFilter, EventView, Reach, Session};
 use ambit_schemas::event::{AgentRef, Body, Event, TaskRef};
 use ambit_schemas::finding::stable_id;
 use ambit_schemas::id::{EventId, EventSource, PrincipalId, ResponseId, TenantId};
 use ambit_schemas::notice::notice;
 use ambit_schemas::order::{Order, Pending, Ruling, Switch};
-use ambit_schemas::response::{Action, Target};
+use ambit_schemas::response::Action;
 use ambit_schemas::{Timestamp, encode};
 use anyhow::{Context, bail};
-use reach::Reach;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// Who says so.
 const SOURCE: &str = "ambit/respond";
-/// Most pages that are read for one answer.
-const PAGES_MAX: usize = 40;
-/// Events of one page.
-const PAGE: u32 = 500;
 /// Longest reason, in bytes.
 const REASON_BYTES_MAX: usize = 2_000;
 
@@ -35,11 +33,11 @@ const REASON_BYTES_MAX: usize = 2_000;
 pub async fn run(config: &Config, command: &RespondCommand) -> anyhow::Result<()> {
     match command {
         RespondCommand::Plan { target, tree, json } => {
-            let reach = Reach::read(&session(config).await?, target, *tree).await?;
+            let reach = session(config).await?.reach(&aim(target, *tree), now()).await?;
             if *json {
                 print(&serde_json::to_string(&reach)?);
             } else {
-                reach.print();
+                reach::show(&reach);
             }
             Ok(())
         }
@@ -51,18 +49,15 @@ pub async fn run(config: &Config, command: &RespondCommand) -> anyhow::Result<()
             };
             self::order(config, order, action, None).await
         }
-        RespondCommand::Pause { order, seconds } => {
-            let until = seconds.map(|seconds| now().plus_micros(i64::from(seconds) * 1_000_000));
-            self::order(config, order, Action::Pause, until).await
-        }
+        RespondCommand::Pause { order, seconds } => self::order(config, order, Action::Pause, *seconds).await,
         RespondCommand::Restore { order } => self::order(config, order, Action::Restore, None).await,
         RespondCommand::Stop(said) => {
-            switch(config, said, Body::ResponsesStopped).await?;
+            switch(config, said, "stop", Body::ResponsesStopped).await?;
             print("automatic revocation is off from here on; `ambit respond resume` switches it on again");
             Ok(())
         }
         RespondCommand::Resume(said) => {
-            switch(config, said, Body::ResponsesResumed).await?;
+            switch(config, said, "resume", Body::ResponsesResumed).await?;
             print("automatic revocation is on again");
             Ok(())
         }
@@ -73,18 +68,19 @@ pub async fn run(config: &Config, command: &RespondCommand) -> anyhow::Result<()
     }
 }
 
-/// All events of a filter, newest first, as far as one answer reads; and whether there are more.
-async fn events(session: &Session, filter: &EventFilter) -> anyhow::Result<(Vec<EventView>, bool)> {
-    let (mut all, mut cursor) = (Vec::new(), None);
-    for _ in 0..PAGES_MAX {
-        let page = session.events(filter, Sorting::Descending, PAGE, cursor.as_deref()).await?;
-        all.extend(page.items);
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            return Ok((all, false));
-        }
+fn aim(target: &TargetArgs, tree: bool) -> Aim {
+    Aim {
+        tenant: target.tenant.clone(),
+        task: target.task.clone(),
+        agent: target.agent.clone(),
+        credentials: target.credential.clone(),
+        tree,
     }
-    Ok((all, true))
+}
+
+/// What the API says of what was said.
+fn field(now: &Value, name: &str) -> String {
+    now.get(name).and_then(Value::as_str).unwrap_or("?").to_owned()
 }
 
 fn author(said: &Said) -> anyhow::Result<PrincipalId> {
@@ -129,54 +125,91 @@ fn event(
     })
 }
 
-/// What the store knows of whom it is about goes into the order. Without a store it says what was given: in an emergency
-/// that is better than nothing.
+fn say_ordered(action: &str, response_id: &str, author: &str) {
+    print(&format!(
+        "ordered {action} as {response_id} by {author}: follow it with `ambit search --kind 'revocation.*' {response_id}`"
+    ));
+}
+
 async fn order(
     config: &Config,
     args: &OrderArgs,
     action: Action,
-    until: Option<Timestamp>,
+    seconds: Option<u32>,
 ) -> anyhow::Result<()> {
     let author = author(&args.said)?;
-    let tree = action == Action::RevokeTree;
+    let aim = aim(&args.target, action == Action::RevokeTree);
+    let what = match action {
+        Action::Pause => "pause",
+        Action::Restore => "restore",
+        Action::Notify
+        | Action::StepUp
+        | Action::RevokeCredential
+        | Action::RevokeTask
+        | Action::RevokeTree => "revoke",
+    };
+    let asked = json!({
+        "action": what, "task": aim.task, "agent": aim.agent, "credentials": aim.credentials, "tree": aim.tree,
+        "tenant": aim.tenant, "seconds": seconds, "reason": args.said.reason,
+    });
+    let path = ["api", "v1", "responses", "orders"];
+    if let Some(said) = api::say(config, &args.said, &path, &asked).await? {
+        if let Some(why) = said.get("incomplete").and_then(Value::as_str) {
+            print_error(why);
+        }
+        say_ordered(action.name(), &field(&said, "response_id"), &field(&said, "author"));
+        return Ok(());
+    }
+    let until = seconds.map(|seconds| now().plus_micros(i64::from(seconds) * 1_000_000));
+    order_past_the_api(config, &aim, args, (author, action, until)).await
+}
+
+/// What the store knows of whom it is about goes into the order. Without a store it says what was given: in an emergency
+/// that is better than nothing.
+async fn order_past_the_api(
+    config: &Config,
+    aim: &Aim,
+    args: &OrderArgs,
+    (author, action, until): (PrincipalId, Action, Option<Timestamp>),
+) -> anyhow::Result<()> {
     let reach = match session(config).await {
-        Ok(session) => Reach::read(&session, &args.target, tree).await,
+        Ok(session) => session.reach(aim, now()).await.map_err(anyhow::Error::from),
         Err(error) => Err(error),
     };
-    let reach = reach.or_else(|error| {
-        print_error(&format!(
-            "what it hits is not known ({}): the order says what you gave",
-            sentence(&error)
-        ));
-        Reach::given(&args.target)
-    })?;
-    let (agent, task, credentials) = reach.target(&args.target)?;
+    let reach = reach.unwrap_or_else(|error| {
+        let why = sentence(&error);
+        print_error(&format!("what it hits is not known ({why}): the order says what you gave"));
+        Reach::given(aim)
+    });
+    let Aimed { agent, task, target } = reach.target(aim).context("at whom it is aimed")?;
     let response_id = ResponseId::try_from(format!("ord-{}", fresh("order")))?;
-    let target = Target {
-        agent_uid: agent.as_ref().map(|agent| agent.uid.clone()),
-        task_id: task.as_ref().map(|task| task.id.clone()),
-        root_task_id: task.as_ref().map(|task| task.root.clone()),
-        credentials,
-    };
     let body = Body::ResponseOrdered(Box::new(Order {
         response_id: response_id.clone(),
         action,
         target,
         author,
+        author_authenticated: false,
         reason: args.said.reason.clone(),
         until,
     }));
-    let tenant = TenantId::try_from(args.target.tenant.as_str()).context("`--tenant`")?;
+    let tenant = TenantId::try_from(aim.tenant.as_str()).context("`--tenant`")?;
     send(config, &event(tenant, agent, task, body)?).await?;
-    print(&format!(
-        "ordered {} as {response_id}: follow it with `ambit search --kind 'revocation.*' {response_id}`",
-        action.name()
-    ));
+    say_ordered(action.name(), response_id.as_str(), &args.said.author);
     Ok(())
 }
 
-async fn switch(config: &Config, said: &Said, body: impl Fn(Switch) -> Body) -> anyhow::Result<()> {
-    let body = body(Switch { author: author(said)?, reason: said.reason.clone() });
+async fn switch(
+    config: &Config,
+    said: &Said,
+    path: &str,
+    body: impl Fn(Switch) -> Body,
+) -> anyhow::Result<()> {
+    let author = author(said)?;
+    let asked = json!({"reason": said.reason});
+    if api::say(config, said, &["api", "v1", "responses", path], &asked).await?.is_some() {
+        return Ok(());
+    }
+    let body = body(Switch { author, author_authenticated: false, reason: said.reason.clone() });
     let id = format!("{}-{}", body.kind(), fresh("switch"));
     send(config, &notice(SOURCE, &id, now(), body)?).await
 }
@@ -188,7 +221,7 @@ async fn questions(session: &Session) -> anyhow::Result<Vec<(EventView, Pending,
     for (kind, verb) in
         [("response.approved", "approved"), ("response.denied", "denied"), ("response.expired", "expired")]
     {
-        for event in events(session, &filter(kind)).await?.0 {
+        for event in session.events_read(&filter(kind)).await?.0 {
             let data = event.data.unwrap_or_default();
             let text =
                 |pointer: &str| data.pointer(pointer).and_then(|text| text.as_str()).map(str::to_owned);
@@ -199,7 +232,7 @@ async fn questions(session: &Session) -> anyhow::Result<Vec<(EventView, Pending,
         }
     }
     let mut all = Vec::new();
-    for event in events(session, &filter("response.pending")).await?.0 {
+    for event in session.events_read(&filter("response.pending")).await?.0 {
         let pending = event.data.as_ref().and_then(|data| data.get("pending")).cloned();
         if let Some(Ok(pending)) = pending.map(serde_json::from_value::<Pending>) {
             let said = said.remove(pending.response_id.as_str()).unwrap_or_default();
@@ -249,6 +282,13 @@ async fn pending(config: &Config, json: bool) -> anyhow::Result<()> {
 
 async fn rule(config: &Config, id: &str, said: &Said, approves: bool) -> anyhow::Result<()> {
     let author = author(said)?;
+    let (word, verb) = if approves { ("approve", "approved") } else { ("deny", "denied") };
+    let path = ["api", "v1", "responses", id, word];
+    if let Some(now) = api::say(config, said, &path, &json!({"reason": said.reason})).await? {
+        let approvals = now.get("approvals").and_then(Value::as_u64).unwrap_or_default();
+        print(&format!("{verb} {id}: it is {}; {approvals} approvals are needed", field(&now, "state")));
+        return Ok(());
+    }
     let asked = questions(&session(config).await?).await?;
     let found = asked.into_iter().find(|(_, pending, _)| pending.response_id.as_str() == id);
     let Some((question, pending, words)) = found else {
@@ -260,21 +300,15 @@ async fn rule(config: &Config, id: &str, said: &Said, approves: bool) -> anyhow:
             if words.is_empty() { "its time is over".into() } else { words.join(", ") }
         );
     }
-    let ruling = Ruling { response_id: pending.response_id, author, reason: Some(said.reason.clone()) };
-    let body = Box::new(ruling);
+    let body = Box::new(Ruling {
+        response_id: pending.response_id,
+        author,
+        author_authenticated: false,
+        reason: Some(said.reason.clone()),
+    });
     let body = if approves { Body::ResponseApproved(body) } else { Body::ResponseDenied(body) };
-    let (tenant, agent, task) = about(&question)?;
+    let (tenant, agent, task) = question.about().context("what the question is about cannot be read")?;
     send(config, &event(tenant, agent, task, body)?).await?;
-    let verb = if approves { "approved" } else { "denied" };
     print(&format!("{verb} {id}; {} approvals are needed", pending.approvals));
     Ok(())
-}
-
-/// Whom an event was about: what follows from it is to stand in the same partition, after it.
-fn about(event: &EventView) -> anyhow::Result<(TenantId, Option<AgentRef>, Option<TaskRef>)> {
-    let data = event.data.as_ref().context("the event's data is not JSON")?;
-    let tenant = TenantId::try_from(event.tenant.as_deref().unwrap_or_default())?;
-    let agent = data.get("ai_agent").cloned().map(serde_json::from_value).transpose()?;
-    let task = data.get("task").cloned().map(serde_json::from_value).transpose()?;
-    Ok((tenant, agent, task))
 }

@@ -7,10 +7,10 @@ use ambit_schemas::response::Action;
 use ring::{digest, hmac};
 use std::collections::HashMap;
 
-const OAUTH: &str = "kind = \"oauth_revoke\"\nrevocation_url = \"$BASE/revoke\"\nclient_id = \"ambit:1\"\n\
+pub const OAUTH: &str = "kind = \"oauth_revoke\"\nrevocation_url = \"$BASE/revoke\"\nclient_id = \"ambit:1\"\n\
                      introspection_url = \"$BASE/introspect\"\ntoken_type_hint = \"access_token\"\n\
                      token = \"urn:token:{uid}\"\ncredentials = [\"jti-*\"]\n";
-const BASIC: &str = "client_auth = { secret_basic = { file = \"$SECRETS/client\" } }";
+pub const BASIC: &str = "client_auth = { secret_basic = { file = \"$SECRETS/client\" } }";
 
 fn evidence(outcome: &Outcome) -> Option<&str> {
     let Outcome::Done { evidence, .. } = outcome else { panic!("{outcome:?}") };
@@ -22,7 +22,7 @@ fn form(body: &str) -> HashMap<String, String> {
 }
 
 /// An authorization server that knows some tokens and, unless it is broken, ends them.
-async fn authorization_server(known: &'static [&'static str], broken: bool) -> Server {
+pub async fn authorization_server(known: &'static [&'static str], broken: bool) -> Server {
     let ended = std::sync::Mutex::new(Vec::<String>::new());
     Server::start(move |seen, _| {
         let token = form(&seen.body)["token"].clone();

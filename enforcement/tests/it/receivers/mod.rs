@@ -1,6 +1,6 @@
 //! Each kind of receiver against a server that keeps its contract, and against one that does not.
 
-mod carry_out;
+pub mod carry_out;
 mod config;
 mod hostile;
 mod kubernetes;
