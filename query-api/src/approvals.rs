@@ -14,6 +14,7 @@ use ambit_schemas::order::{Pending, Ruling};
 use ambit_schemas::{Kind, Timestamp, Topic, decode};
 use serde::Serialize;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use utoipa::ToSchema;
 
 /// Most events that are read for one answer, the newest.
@@ -176,8 +177,8 @@ fn fold(events: Vec<(String, Event)>, now: Timestamp) -> Vec<Asked> {
         match event.body {
             Body::ResponsePending(pending) => {
                 let key = (tenant.clone(), pending.response_id.to_string());
-                if !places.contains_key(&key) {
-                    places.insert(key, all.len());
+                if let Entry::Vacant(free) = places.entry(key) {
+                    free.insert(all.len());
                     let view = waiting(place, &tenant, &pending, event.task.as_ref(), time);
                     let (agent, task) = (event.agent, event.task);
                     all.push(Asked { view, pending: *pending, tenant, agent, task });

@@ -14,7 +14,7 @@ use crate::reach::{About, Aim, Aimed, Reach};
 use crate::service::Service;
 use crate::trail::INSTALLATION;
 use ambit_schemas::id::{DeliveryId, TenantId};
-use ambit_schemas::order::{Order, Pending, Redrive, Ruling, Switch};
+use ambit_schemas::order::{Order, Redrive, Switch};
 use ambit_schemas::response::Action;
 use ambit_schemas::{Body as EventBody, Timestamp};
 use axum::extract::rejection::QueryRejection;
