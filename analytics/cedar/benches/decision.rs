@@ -38,8 +38,11 @@ fn document() -> Value {
     })
 }
 
-/// Tool, server, effect, arguments, and whether it is allowed.
-fn calls() -> Vec<(&'static str, Option<&'static str>, Effect, &'static str, Value, bool)> {
+/// Tool, server, effect, the effect as a text, arguments, and whether it is allowed.
+type Call = (&'static str, Option<&'static str>, Effect, &'static str, Value, bool);
+
+/// What is asked.
+fn calls() -> Vec<Call> {
     let pay = |to: &str, amount: i64| json!({"recipient": to, "amount": amount, "note": "INV-7"});
     vec![
         ("read_invoice", None, Effect::Read, "read", json!({"id": "INV-7"}), true),

@@ -54,9 +54,10 @@ pub fn request(
     if let (Some(fields), Some(server)) = (context.as_object_mut(), server) {
         fields.insert("server".to_owned(), json!(server));
     }
-    let one = |name: &str| EntityUid::from_str(&format!("Ambit::\"{name}\""));
     let context = Context::from_json_value(context, None)?;
-    Ok(Request::new(one("agent")?, EntityUid::from_str("Action::\"call\"")?, one("tool")?, context, None)?)
+    let agent = EntityUid::from_str("Ambit::\"agent\"")?;
+    let tool = EntityUid::from_str("Ambit::\"tool\"")?;
+    Ok(Request::new(agent, EntityUid::from_str("Action::\"call\"")?, tool, context, None)?)
 }
 
 /// An envelope's document as the text of Cedar policies.
