@@ -62,7 +62,7 @@ class Page:
         findings = self.wait("pair of findings", "/findings", lambda items: items if len(items) > 1 else None)
         first = findings[0]["finding"]
         other = next(one["finding"] for one in findings[1:] if one["finding"]["tenant_uid"] == first["tenant_uid"])
-        self.names.update(ID=first["id"], OTHER=other["id"], TASK=first["task"]["root_id"])
+        self.names.update(ID=first["id"], OTHER=other["id"], TASK=first["task"]["root_id"], TENANT=first["tenant_uid"])
         proved = self.wait("event", "/events?kind=tool_call.requested", lambda items: items)
         self.names["REF"] = proved[-1]["ref"]
         waiting = lambda items: [one["id"] for one in items if one["state"] == "waiting"]
