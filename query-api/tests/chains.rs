@@ -230,7 +230,7 @@ async fn a_long_chain_is_followed_from_any_event_and_its_cursor_survives_new_dat
     assert!(!up.truncated);
     let down = session.chain_of("ambit.events:0:11000", Direction::Down, 3, 100).await.unwrap();
     assert!(down.nodes.len() >= 3 && down.nodes.len() <= 100, "{}", down.nodes.len());
-    let wide = session.chain_of("ambit.events:0:0", Direction::Down, 100, 50).await.unwrap();
+    let wide = session.chain_of("ambit.events:0:1", Direction::Down, 100, 50).await.unwrap();
     assert!(wide.truncated && wide.nodes.len() <= 51, "bounded: {}", wide.nodes.len());
     let first = session.chain("t-1", None, 2_000).await.unwrap();
     let before = session.chain("t-1", first.next_cursor.as_deref(), 2_000).await.unwrap();
