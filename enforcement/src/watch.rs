@@ -8,7 +8,7 @@ use crate::alive::{WatchOptions, WatchState};
 use crate::deliver::SharedOutbox;
 use crate::error::Error;
 use crate::handle::Handle;
-use crate::outbox::{News, Outbox, Seen, Told};
+use crate::outbox::{Outbox, Seen, Told};
 use crate::records::SOURCE;
 use crate::watchlist::{Watched, Watchlist};
 use ambit_bus::{Batch, FailureKind, KafkaOptions, Profile, ShardConsumer, ShardOwner, StartAt};
@@ -154,12 +154,7 @@ impl Watcher {
             return Ok(());
         }
         let now = (self.clock)();
-        let first = state.version.is_none();
-        let news = {
-            let mut outbox = self.lock();
-            let news = outbox.news(now)?;
-            if first { News::All(outbox.watches(now)?) } else { news }
-        };
+        let news = self.lock().news(now)?;
         state.watches.learn(news);
         state.version = Some(version);
         let (open, confirmed) = state.watches.counts();

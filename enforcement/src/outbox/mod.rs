@@ -134,7 +134,7 @@ impl Outbox {
         let (connection, beside) = (layout::open(path)?, Arc::new(Beside::default()));
         let reading = Reading::new(path, layout::open_to_read(path)?, Arc::clone(&beside));
         let reading = Arc::new(Mutex::new(reading));
-        let (path, changed) = (path.to_owned(), watches::Changed::default());
+        let (path, changed) = (path.to_owned(), watches::Changed::all());
         Ok(Self { path, connection, reading, beside, changed, transactions: 0 })
     }
 

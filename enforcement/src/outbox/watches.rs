@@ -45,17 +45,21 @@ pub(crate) type WatchKey = (ResponseId, ReceiverId);
 #[derive(Debug, Default)]
 pub(super) struct Changed {
     keys: BTreeSet<WatchKey>,
-    /// So many that all are to be read.
+    /// All are to be read: nobody has looked yet, or there are too many to name.
     all: bool,
 }
 
 impl Changed {
+    pub(super) const fn all() -> Self {
+        Self { keys: BTreeSet::new(), all: true }
+    }
+
     pub(super) fn extend(&mut self, keys: Vec<WatchKey>) {
         if !self.all {
             self.keys.extend(keys);
         }
         if self.keys.len() > CHANGED_MAX {
-            *self = Self { keys: BTreeSet::new(), all: true };
+            *self = Self::all();
         }
     }
 }
@@ -70,7 +74,7 @@ pub(crate) enum News {
 }
 
 impl Outbox {
-    /// Which watches began or ended since this was asked last.
+    /// Which watches began or ended since this was asked last; at first, which there are.
     pub(crate) fn news(&mut self, now: Timestamp) -> Result<News, Error> {
         let changed = std::mem::take(&mut self.changed);
         if changed.all {
